@@ -1,0 +1,1 @@
+"""rnnrt: Keras recurrent models from one compact file, run from C kernels."""

@@ -1,0 +1,1 @@
+"""The graph between Keras and C: tensors, a closed list of ops, and passes over them."""
