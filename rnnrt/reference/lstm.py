@@ -1,0 +1,25 @@
+"""LSTM: gates i, f, c, o; ``c' = f c + i act(z_c)``; ``h' = o act(c')``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .activations import activate
+from .recurrent import run_cell
+from .registry import OpCall, op
+
+
+@op("lstm")
+def lstm(call: OpCall) -> list[np.ndarray]:
+    kernel, recurrent = call.weights["kernel"], call.weights["recurrent_kernel"]
+    bias = call.weights.get("bias", np.zeros(kernel.shape[1], call.dtype))
+    act, gate = call.attrs["activation"], call.attrs["recurrent_activation"]
+
+    def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
+        h, c = states
+        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+        # each gate by itself: a softmax runs over one gate's units, not over all four
+        c = activate(gate, f) * c + activate(gate, i) * activate(act, g)
+        return [activate(gate, o) * activate(act, c), c]
+
+    return run_cell(call, "hc", step)

@@ -1,0 +1,58 @@
+"""The loop over time that every recurrent op shares: direction, masks, carried state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .registry import OpCall
+
+__all__ = ["run_cell"]
+
+#: (x (B, D), states each (B, U)) -> the next states, of which the first is the output
+Step = Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
+
+
+def run_cell(call: OpCall, names: str, step: Step) -> list[np.ndarray]:
+    """Run a cell over the time axis as keras/src/backend/tensorflow/rnn.py does.
+
+    At a masked step the states hold and the output repeats the previous *output*: zero until the
+    row's first unmasked step, even when its state is not zero. ``has_output`` records that a row
+    has had one; since a cell's output is its first state, the held output is then that state.
+
+    Returns [output (B, T, U) or (B, U)], and each state (B, U) where ``return_state``.
+    """
+    x, mask, attrs = call.inputs[0], call.mask, call.attrs
+    batch, length = x.shape[:2]
+    if length == 0:
+        raise ValueError(f"{call.place}: a sequence of length 0 has no output")
+    if mask is not None and mask.shape != (batch, length):
+        raise ValueError(f"{call.place}: mask: expected {(batch, length)}, got {mask.shape}")
+    if attrs["go_backwards"]:
+        x = x[:, ::-1]
+        mask = None if mask is None else mask[:, ::-1]
+    zeros = np.zeros((batch, attrs["units"]), call.dtype)
+    states = [call.state.get(name, zeros) for name in names]
+    has_output = call.state.get("has_output", np.zeros(batch, bool))
+    outputs = np.empty((batch, length, attrs["units"]), call.dtype)
+    for t in range(length):
+        new = step(x[:, t], states)
+        if mask is None:
+            states, has_output = new, np.ones(batch, bool)
+            outputs[:, t] = new[0]
+            continue
+        counts = mask[:, t, None]
+        if attrs["zero_output_for_mask"]:
+            held = zeros
+        else:
+            held = np.where(has_output[:, None], states[0], 0)
+        outputs[:, t] = np.where(counts, new[0], held)
+        states = [np.where(counts, n, old) for n, old in zip(new, states)]
+        has_output = has_output | mask[:, t]
+    call.state.update(zip(names, states), has_output=has_output)
+    if attrs["return_sequences"]:
+        out = outputs[:, ::-1] if attrs["reverse_output"] else outputs
+    else:
+        out = outputs[:, -1]
+    return [out, *states] if attrs["return_state"] else [out]
