@@ -95,7 +95,10 @@ class Proof:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One output of one run of one case; error: worst |got - ref| / max(1, |ref|), inf where it is no number."""
+    """One output of one run of one case.
+
+    error: the worst |got - ref| / max(1, |ref|), inf for a NaN or a wrong shape.
+    """
 
     case: int
     run: str
@@ -111,7 +114,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class ProofResult:
-    """What :func:`replay` found: error and tolerance are those of the run nearest to (or beyond) its bound."""
+    """What :func:`replay` found; error and tolerance are those of the result nearest to its bound."""
 
     error: float
     tolerance: float
@@ -149,7 +152,7 @@ def sample_indices(size: int, count: int) -> np.ndarray:
 def sample_output(
     full: np.ndarray, tolerance: float, *, time: bool, limit: int, dtype: str = "float32"
 ) -> ProofOutput:
-    """A ProofOutput of a whole output, kept as ``dtype``, in at most ``limit`` bytes (and at least one value)."""
+    """A ProofOutput of a whole output, as ``dtype``, in at most ``limit`` bytes but at least one value."""
     flat = np.ascontiguousarray(full).reshape(-1)
     count = max(1, min(flat.size, limit // np.dtype(dtype).itemsize))
     values = flat[sample_indices(flat.size, count)].astype(dtype)
@@ -227,8 +230,8 @@ def draw_inputs(
         t = graph.tensors[spec.tensor]
         shape = input_shape(t, batch, steps, free_time and spec.role == "data" and len(t.shape) > 1)
         size = math.prod(shape)
-        if size > MAX_DRAWN:
-            raise FormatError(f"rnnrt.proof: input {spec.name!r} {shape} is too large to be drawn")
+        if min(shape) < 0 or math.prod(max(n, 1) for n in shape) > MAX_DRAWN:
+            raise FormatError(f"rnnrt.proof: input {spec.name!r} {shape} cannot be drawn")
         words = _words(seed, k, size)
         limit = _id_limit(graph, spec.tensor)
         if limit is None and t.dtype in ("int32", "int64"):
