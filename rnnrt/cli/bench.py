@@ -83,7 +83,7 @@ def _steps_of(model: Any) -> int:
 
 
 def example(spec: Any, batch: int, steps: int, seed: int = 1) -> Any:
-    """An input of the shape that spec wants: normal numbers, or ids within the declared range (else zeros)."""
+    """An input of the shape that spec wants: normal numbers, or ids of the declared range (else zeros)."""
     import numpy as np
 
     shape = [batch, *spec.shape[1:]]
