@@ -134,7 +134,8 @@ def table(
     least = [natural[k] if align[k] == "r" else min(natural[k], max(8, len(header[k]))) for k in range(n)]
     widths = _fit(natural, least, width - 3 * n - 1)
     if sum(widths) > width - 3 * n - 1:  # even headers do not fit: narrower still
-        widths = _fit(widths, [4] * n, width - 3 * n - 1)
+        least = [natural[k] if align[k] == "r" else 4 for k in range(n)]
+        widths = _fit(widths, least, width - 3 * n - 1)
 
     def draw(row: Sequence[str], bar: str) -> list[str]:
         wrapped = [_wrap(c, w) for c, w in zip(row, widths)]
