@@ -1,0 +1,40 @@
+/* What Cython sees of the C core. No Python, no file formats: plans in, numbers out. */
+#ifndef RNNRT_H
+#define RNNRT_H
+
+#include "rnnrt_backend.h"
+
+/* The CPU executor, behind the same table as every plugin. */
+const rnnrt_backend *rnnrt_cpu_backend(void);
+
+/* Plugins: opens a shared library and checks its table (major ABI, sizes, no NULL member).
+ * The library stays open for the life of the process. err->msg says what is wrong. */
+int32_t rnnrt_backend_open(const char *path, const rnnrt_backend **out, rnnrt_error *err);
+int32_t rnnrt_backend_check(const rnnrt_backend *api, rnnrt_error *err);
+
+/* Kernel tables that this machine can run, best first; NULL past the end. */
+const char *rnnrt_kernel_name(int index);
+int rnnrt_kernel_vector_floats(const char *name);
+int rnnrt_kernel_bitwise_group(const char *name);
+/* The table that NULL means: the best, or the one that rnnrt_kernel_force named (NULL: undo). 0 = unknown name. */
+const char *rnnrt_kernel_default(void);
+int rnnrt_kernel_force(const char *name);
+/* Space-separated CPU features as far as the kernels care. */
+const char *rnnrt_cpu_features(void);
+/* BLAS (Fortran pointers of scipy's capsules); needed before the table "blas" is used. */
+void rnnrt_blas_install(void *sgemm, void *sgemv);
+int rnnrt_blas_installed(void);
+
+/* Every allocation of the core goes through one pair; NULL restores malloc and free. Memory is 64-byte aligned. */
+typedef void *rnnrt_alloc_fn(size_t bytes, void *context);
+typedef void rnnrt_free_fn(void *memory, void *context);
+void rnnrt_allocator_set(rnnrt_alloc_fn *alloc, rnnrt_free_fn *release, void *context);
+/* Number of allocations so far: what "step never allocates" is tested with. */
+int64_t rnnrt_allocations(void);
+
+/* Names of the ops in the order of their numbers, NULL past the end. */
+const char *rnnrt_op_name(int kind);
+/* Names of the activation functions, likewise. */
+const char *rnnrt_activation_name(int kind);
+
+#endif

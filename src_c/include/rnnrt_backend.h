@@ -1,0 +1,185 @@
+/* The table between rnnrt and whatever executes a program: the CPU executor, a GPU plugin, a test dummy.
+ *
+ * A backend is one shared library (or static object) with one exported symbol, rnnrt_backend_get_api.
+ * Granularity is the whole program: a backend takes all ops of a plan or names the first that it cannot do.
+ * Plain C99; structs that grow start with struct_size and are only appended to; no exceptions, no abort,
+ * no printing across the boundary. Untrusted bytes never come here: Python has validated the file, and
+ * model_create checks every index, expression and alias of the plan once.
+ *
+ * All plan records are arrays of int64_t, so that the planner hands NumPy arrays over as they are.
+ */
+#ifndef RNNRT_BACKEND_H
+#define RNNRT_BACKEND_H
+
+#include "rnnrt_types.h"
+
+#define RNNRT_ABI_MAJOR 1u
+#define RNNRT_ABI_MINOR 0u
+#define RNNRT_ABI ((RNNRT_ABI_MAJOR << 16) | RNNRT_ABI_MINOR)
+#define RNNRT_MAX_RANK 8
+
+typedef enum rnnrt_status {
+    RNNRT_OK = 0,
+    RNNRT_EINVAL = 1,       /* the plan or the call is malformed */
+    RNNRT_ESHAPE = 2,       /* sizes do not fit at run time: op, a = got, b = expected */
+    RNNRT_EID = 3,          /* an id outside the table: op, a = the id, b = its flat position */
+    RNNRT_EIDNAN = 4,       /* an id that is not a number: op, b = its flat position */
+    RNNRT_ENOMEM = 5,       /* a = bytes asked for */
+    RNNRT_EBUSY = 6,        /* the session is in use by another thread */
+    RNNRT_EINTERRUPT = 7,   /* the poll function asked to stop */
+    RNNRT_EUNSUPPORTED = 8, /* op: the first that this backend cannot do */
+    RNNRT_EABI = 9,
+    RNNRT_EDEVICE = 10,     /* device_code holds the device's own code */
+    RNNRT_EHOST = 11,       /* a host op failed; the host knows why */
+} rnnrt_status;
+
+typedef struct rnnrt_error {
+    int32_t code;        /* rnnrt_status */
+    int32_t op;          /* index of the op, or -1 */
+    int64_t a, b;
+    int32_t device_code;
+    char msg[228];       /* a short English text, may be empty */
+} rnnrt_error;
+
+/* A dimension: constant m | symbol a | floor((dim a * m + c) / d) | dim a * dim b | dim a + dim b */
+typedef enum rnnrt_dim_kind { RNNRT_DIM_CONST, RNNRT_DIM_SYMBOL, RNNRT_DIM_AFFINE, RNNRT_DIM_MUL, RNNRT_DIM_ADD } rnnrt_dim_kind;
+typedef struct rnnrt_plan_dim {
+    int64_t kind, a, b, m, c, d; /* a, b: indices of earlier dims (SYMBOL: a = the symbol) */
+} rnnrt_plan_dim;
+
+typedef enum rnnrt_tensor_role { RNNRT_TENSOR_TEMP, RNNRT_TENSOR_INPUT, RNNRT_TENSOR_OUTPUT } rnnrt_tensor_role;
+typedef enum rnnrt_storage { RNNRT_STORE_WHOLE, RNNRT_STORE_TILE } rnnrt_storage;
+typedef struct rnnrt_plan_tensor {
+    int64_t dtype, rank;
+    int64_t dims[RNNRT_MAX_RANK]; /* indices into dims; batch first */
+    int64_t role;
+    int64_t io;       /* index of the input or output, else -1 */
+    int64_t alias;    /* an earlier tensor whose memory this one names (same bytes, row-major), or -1 */
+    int64_t storage;  /* TILE: only the steps of the current tile exist */
+    int64_t timed;    /* 1: axis 1 is the time axis that its region walks */
+    int64_t reserved;
+} rnnrt_plan_tensor;
+
+#define RNNRT_OP_REVERSE_IN 1      /* read the last step first (the mask with it) */
+#define RNNRT_OP_REVERSE_OUT 2     /* write the last step first */
+#define RNNRT_OP_SEQUENCES 4       /* an output for each step */
+#define RNNRT_OP_ZERO_MASKED 8     /* zero_output_for_mask */
+#define RNNRT_OP_RESET_AFTER 16
+typedef struct rnnrt_plan_op {
+    int64_t kind;                 /* rnnrt_op_kind of ops.def */
+    int64_t region, flags;
+    int64_t mask;                 /* tensor (batch, time) of bool, or -1 */
+    int64_t in, n_in;             /* spans of refs: tensors read */
+    int64_t out, n_out;           /* tensors made */
+    int64_t weight, n_weight;     /* weights by the op's roles, -1 where absent */
+    int64_t state, n_state;       /* state slots */
+    int64_t init, n_init;         /* tensors that the states start from; none: zero or carried */
+    int64_t attr, n_attr;         /* integers, in refs */
+    int64_t real, n_real;         /* numbers, in reals */
+} rnnrt_plan_op;
+
+typedef struct rnnrt_plan_weight {
+    int64_t dtype, rank, dims[4];
+} rnnrt_plan_weight;
+
+/* One slot of a state row: a row is one stream, every layer's state at a fixed offset. */
+typedef struct rnnrt_plan_state {
+    int64_t offset, bytes;
+    int64_t restart;              /* 1: zero at the start of each call (Keras's stateless layers) */
+    int64_t reserved;
+} rnnrt_plan_state;
+
+/* A span of ops; a tiled one walks the time axis tile by tile. */
+typedef struct rnnrt_plan_region {
+    int64_t first_op, n_ops;
+    int64_t time_dim;             /* index of the dim that is walked, or -1: not tiled */
+    int64_t reserved;
+} rnnrt_plan_region;
+
+typedef struct rnnrt_plan_input {
+    int64_t tensor;
+    int64_t dtypes;               /* bit set of accepted rnnrt_dtype; the tensor's own is among them */
+} rnnrt_plan_input;
+
+typedef struct rnnrt_plan {
+    uint32_t struct_size;
+    int32_t n_symbols;
+    const rnnrt_plan_dim *dims; int64_t n_dims;
+    const rnnrt_plan_tensor *tensors; int64_t n_tensors;
+    const rnnrt_plan_op *ops; int64_t n_ops;
+    const int64_t *refs; int64_t n_refs;
+    const double *reals; int64_t n_reals;
+    const rnnrt_plan_weight *weights; int64_t n_weights;
+    const void *const *weight_data;
+    const rnnrt_plan_state *states; int64_t n_states;
+    int64_t row_bytes;            /* a multiple of 64 */
+    const rnnrt_plan_region *regions; int64_t n_regions;
+    const rnnrt_plan_input *inputs; int64_t n_inputs;
+    const int64_t *outputs; int64_t n_outputs; /* tensors */
+    int32_t streams;              /* 1: a session may walk any length with a fixed workspace */
+} rnnrt_plan;
+
+typedef struct rnnrt_buffer {
+    void *data;
+    int32_t dtype;
+    int32_t device;               /* DLPack: 1 CPU, 2 CUDA, 3 pinned host */
+} rnnrt_buffer;
+
+/* One predict or one session call. Buffers are dense, row-major, of the sizes that the symbols imply. */
+typedef struct rnnrt_call {
+    uint32_t struct_size;
+    uint32_t flags;
+    const int64_t *symbols;       /* values by index; symbol 0 is the batch */
+    const rnnrt_buffer *inputs;
+    const rnnrt_buffer *outputs;
+    int (*poll)(void *context);   /* non-zero: stop; may be NULL */
+    void *poll_context;
+} rnnrt_call;
+
+typedef struct rnnrt_model_options {
+    uint32_t struct_size;
+    int32_t device;
+    int32_t threads;
+    const char *kernels;          /* cpu: name of the kernel table, NULL: the best */
+} rnnrt_model_options;
+
+typedef struct rnnrt_device_info {
+    uint32_t struct_size;
+    char name[124];
+    int64_t memory_bytes;
+} rnnrt_device_info;
+
+typedef struct rnnrt_model rnnrt_model;
+typedef struct rnnrt_session rnnrt_session;
+
+typedef struct rnnrt_backend {
+    uint32_t struct_size;
+    uint32_t abi;                 /* RNNRT_ABI of the builder */
+    const char *name;             /* "cpu", "cuda", ... */
+    const char *build_info;
+    int32_t (*device_count)(rnnrt_error *err);
+    int32_t (*device_info)(int32_t device, rnnrt_device_info *out, rnnrt_error *err);
+    /* RNNRT_OK, or RNNRT_EUNSUPPORTED with err->op = the first op that it cannot do */
+    int32_t (*supports)(const rnnrt_plan *plan, rnnrt_error *err);
+    /* Copies what it needs from the plan; counted, so that sessions may outlive the caller's reference. */
+    int32_t (*model_create)(const rnnrt_plan *plan, const rnnrt_model_options *opt, rnnrt_model **out, rnnrt_error *err);
+    void (*model_release)(rnnrt_model *model);
+    /* A pure run from the zero state; any number of threads at once. */
+    int32_t (*model_run)(rnnrt_model *model, const rnnrt_call *call, rnnrt_error *err);
+    /* Bytes of workspace that a run of these sizes takes (0 on error). */
+    int64_t (*model_workspace)(rnnrt_model *model, const int64_t *symbols, rnnrt_error *err);
+    /* Estimated nanoseconds of a run of these sizes. */
+    int64_t (*model_cost)(rnnrt_model *model, const int64_t *symbols, rnnrt_error *err);
+    int32_t (*session_create)(rnnrt_model *model, int64_t rows, rnnrt_session **out, rnnrt_error *err);
+    void (*session_release)(rnnrt_session *session);
+    /* Commits the new state or, on any error, leaves the state as it was. */
+    int32_t (*session_run)(rnnrt_session *session, const rnnrt_call *call, rnnrt_error *err);
+    /* Rows [first, first+count) as flat bytes of row_bytes each: the same layout on every backend. */
+    int32_t (*session_get_rows)(rnnrt_session *session, int64_t first, int64_t count, void *out, rnnrt_error *err);
+    int32_t (*session_set_rows)(rnnrt_session *session, int64_t first, int64_t count, const void *in, rnnrt_error *err);
+} rnnrt_backend;
+
+/* The one exported symbol of a plugin: refuses a host of another major ABI with RNNRT_EABI. */
+typedef int32_t rnnrt_backend_get_api_fn(uint32_t host_abi, const rnnrt_backend **out);
+
+#endif
