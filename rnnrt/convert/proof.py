@@ -1,0 +1,113 @@
+"""Makes the proof of a converted model: what the float64 reference says it must answer.
+
+The layout, the drawing of inputs and the replay are :mod:`rnnrt.format.proof`'s. Here are chosen
+the cases: at least one whole run, and for a graph that streams the same sequence in pieces
+through one session and through a session per piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..format.proof import Proof, ProofCase, ProofOutput, budget, draw_inputs, sample_output
+from ..ir.graph import Graph
+from ..ir.passes.streamability import analyse
+from ..reference import Interpreter
+
+__all__ = ["make"]
+
+#: error <= 1e-5 * max(1, |ref|), or 20 times float32's own error on the case where that is more
+RELATIVE_TOLERANCE = 1e-5
+FLOAT32_ERRORS = 20
+
+CUTS = (1, 3, 4)  # a single step, then pieces of odd and even length; their sum is the steps of a case
+BATCH = 2
+
+
+def make(graph: Graph, weights: Mapping[str, np.ndarray], seed: int = 1) -> Proof:
+    """The proof of a graph with the weights as they will be stored.
+
+    Parameters
+    ----------
+    graph
+        A validated graph.
+    weights
+        Weight name -> array as stored in the file.
+    seed
+        Of the first case's inputs; the following cases count on from it.
+
+    Returns
+    -------
+    Proof
+        One to three cases, at most ``budget(bytes of weights)`` long (one value per output at least).
+    """
+    references = {dtype: Interpreter(graph, weights, dtype) for dtype in (np.float64, np.float32)}
+    plans = _plan(graph)
+    nbytes = sum(np.asarray(w).nbytes for w in weights.values())
+    limit = budget(nbytes) // (len(plans) * len(graph.outputs))
+    cases = []
+    for i, (batch, runs, cuts) in enumerate(plans):
+        case = ProofCase(seed + i, batch, sum(CUTS), runs, (), cuts)
+        exact, single = (_answer(references[d], graph, case) for d in (np.float64, np.float32))
+        timed = _timed(graph) if cuts else [False] * len(exact)
+        outputs = tuple(
+            _expect(graph, k, ref, estimate, timed[k], limit)
+            for k, (ref, estimate) in enumerate(zip(exact, single))
+        )
+        cases.append(ProofCase(case.seed, batch, case.steps, runs, outputs, cuts))
+    return Proof(tuple(cases))
+
+
+def _plan(graph: Graph) -> list[tuple[int, tuple[str, ...], tuple[int, ...]]]:
+    """(batch, runs, cuts) of each case."""
+    if not analyse(graph).ok:
+        return [(1, ("whole",), ()), (BATCH, ("whole",), ())]
+    pieces = ("chunked", "handover")
+    written = any(isinstance(graph.tensors[s.tensor].shape[1], int) for s in graph.inputs if s.role == "data")
+    if graph.session == "sequence" and not written:
+        return [(1, ("whole", *pieces), CUTS), (BATCH, ("whole", *pieces), CUTS)]
+    # Each run of a case must give the same answer. Keras calls on pieces do not answer as one call
+    # does, and a whole run has the length that the file wrote: so the pieces are a case of their own.
+    return [(1, ("whole",), ()), (BATCH, ("whole",), ()), (BATCH, pieces, CUTS)]
+
+
+def _answer(reference: Interpreter, graph: Graph, case: ProofCase) -> list[np.ndarray]:
+    """The reference's outputs for the inputs of a case, in one call or piece by piece."""
+    inputs = draw_inputs(graph, case.seed, case.steps, case.batch, free_time=case.frees_time)
+    if "whole" in case.runs:
+        return reference.predict(inputs)
+    given = {s.name: x for s, x in zip(graph.inputs, inputs) if s.role == "state"}
+    data = [x for s, x in zip(graph.inputs, inputs) if s.role == "data"]
+    session = reference.session(case.batch, initial_state=given)
+    ends = np.cumsum(case.cuts)
+    pieces = [session.run([x[:, e - n : e] for x in data]) for n, e in zip(case.cuts, ends)]
+    return [
+        np.concatenate([p[k] for p in pieces], axis=1) if timed else pieces[-1][k]
+        for k, timed in enumerate(_timed(graph))
+    ]
+
+
+def _timed(graph: Graph) -> list[bool]:
+    """Whether each output of a graph that streams has the time axis."""
+    marks = analyse(graph).marks
+    return [marks[t] == "step" for t in graph.outputs]
+
+
+def _expect(
+    graph: Graph, index: int, ref: np.ndarray, estimate: np.ndarray, timed: bool, limit: int
+) -> ProofOutput:
+    """The expected output with its tolerance, relative to max(1, |ref|)."""
+    tensor = graph.tensors[graph.outputs[index]]
+    stored = "float64" if tensor.dtype == "float64" else "float32"
+    error = np.abs(estimate.astype(np.float64) - ref) / np.maximum(1.0, np.abs(ref))
+    tolerance = max(RELATIVE_TOLERANCE, FLOAT32_ERRORS * float(error.max(initial=0.0)))
+    return sample_output(ref, _round_up(tolerance), time=timed, limit=limit, dtype=stored)
+
+
+def _round_up(value: float) -> float:
+    """To two digits, so that the last bits of this machine's BLAS do not show in the file."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.ceil(value / unit - 1e-9) * unit:.1e}")

@@ -1,0 +1,162 @@
+"""What a case is: a model as plain data, with its inputs, its weights and its tolerance.
+
+Nothing here knows Keras or rnnrt. The same table is drawn from by the goldens (built in both
+Kerases), by the parity suite, by the reference's own tests and by the tests of sessions and kernels.
+All numbers come from ``numpy.random.RandomState``, whose streams are frozen.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+KERAS3, KERAS2 = "keras3", "keras2"
+BOTH = (KERAS3, KERAS2)
+
+# File layouts that a case is saved in. Keras 3 writes no WEIGHTS.
+H5 = "h5"  # whole model, HDF5
+ZIP = "keras"  # the .keras zip
+WEIGHTS = "weights"  # weights only, groups by layer name (Keras 2 save_weights("x.h5")), + JSON
+WEIGHTS_H5 = "weights_h5"  # weights only, *.weights.h5, + JSON
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """error <= max(relative * max(1, |ref|), keras_errors * Keras's own float32 error on the case)."""
+
+    relative: float = 1e-5
+    keras_errors: float = 20.0
+    reason: str = "the one exactness rule of the project"
+
+    def bound(self, ref: np.ndarray, keras_error: float) -> np.ndarray:
+        """The largest error allowed at each value."""
+        return np.maximum(self.relative * np.maximum(1.0, np.abs(ref)), self.keras_errors * keras_error)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: Keras's class name and arguments.
+
+    An argument may be a Layer itself (the cell of an RNN, the layer of a wrapper). inputs names what
+    a functional model's layer is called on: a layer, an input, or ``name:k`` for output k of a layer.
+    """
+
+    class_name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A model input without its batch: a shape with None where free; ids are below ``ids``."""
+
+    shape: tuple[int | None, ...]
+    ids: int = 0
+    dtype: str = "float32"
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model and one run of it.
+
+    Attributes
+    ----------
+    outputs
+        () for a Sequential model; else the tensors that a functional one gives (a str: a single
+        tensor rather than a list of one, which is another structure in the file).
+    steps
+        Length of the inputs' free axes.
+    chunks
+        Lengths of the calls that a stateful model is run in; () for one call.
+    scale
+        Of the matrices: 1 is Keras's default scale, sqrt(1 / fan_in).
+    rounded
+        Draw large arrays on a grid of 1/256, so that the files stay small.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...] | str = ()
+    versions: tuple[str, ...] = BOTH
+    batch: int = 2
+    steps: int = 5
+    chunks: tuple[int, ...] = ()
+    layout: str = ""
+    scale: float = 1.0
+    rounded: bool = True
+    tolerance: Tolerance = Tolerance()
+
+    @property
+    def family(self) -> str:
+        """The file of the table, and of the goldens, that the case is in."""
+        return self.name.split("/")[0]
+
+    @property
+    def seed(self) -> int:
+        """The same in every run and version."""
+        return zlib.crc32(self.name.encode())
+
+    def layout_for(self, version: str) -> str:
+        """The file layout: the case's own, or one by turns."""
+        if self.layout:
+            return self.layout
+        turn = (self.seed + (version == KERAS2)) % 8
+        by_turns = [H5, ZIP, H5, ZIP, H5, ZIP, WEIGHTS_H5, WEIGHTS if version == KERAS2 else H5]
+        return by_turns[turn]
+
+    def draw_inputs(self) -> list[np.ndarray]:
+        """One array per input, batch first: N(0, 1) or ids."""
+        random = np.random.RandomState(self.seed)
+        arrays = []
+        for i in self.inputs:
+            shape = (self.batch, *(sum(self.chunks) or self.steps if d is None else d for d in i.shape))
+            if i.ids:
+                arrays.append(random.randint(0, i.ids, shape).astype(i.dtype))
+            else:
+                arrays.append(random.standard_normal(shape).astype(i.dtype))
+        return arrays
+
+    def pieces(self) -> list[list[np.ndarray]]:
+        """The inputs of each call: one, or the chunks of a stateful model."""
+        arrays = self.draw_inputs()
+        ends = np.cumsum(self.chunks)
+        return [[x[:, e - n : e] for x in arrays] for n, e in zip(self.chunks, ends)] or [arrays]
+
+    def weight(self, layer: str, role: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The values of a weight (float32): of the same numbers in both Kerases, none of them trivial."""
+        random = np.random.RandomState(zlib.crc32(f"{self.name}|{layer}|{role}".encode()))
+        if role == "moving_variance":
+            return random.uniform(0.3, 2.0, shape).astype("float32")
+        values = random.standard_normal(shape)
+        if role == "gamma":
+            values = 1 + 0.3 * values
+        elif role in ("kernel", "recurrent_kernel"):
+            values *= self.scale / np.sqrt(shape[0])
+        elif role == "moving_mean":
+            values *= 0.5
+        elif role != "embeddings":
+            values *= 0.3
+        if self.rounded and values.size > 256:
+            values = np.round(values * 256) / 256
+        return values.astype("float32")
+
+
+def sequential(name: str, layers: list[Layer], *inputs: Input, **options: Any) -> Case:
+    """A Sequential model."""
+    return Case(name, tuple(layers), inputs, **options)
+
+
+def functional(
+    name: str, layers: list[Layer], outputs: list[str] | str, *inputs: Input, **options: Any
+) -> Case:
+    """A functional model."""
+    return Case(
+        name, tuple(layers), inputs, outputs if isinstance(outputs, str) else tuple(outputs), **options
+    )

@@ -1,0 +1,80 @@
+"""One model of each kind in every file layout of both Kerases; CuDNN weights; a weights file by itself."""
+
+from .case import BOTH, H5, KERAS2, WEIGHTS, WEIGHTS_H5, ZIP, Input, Layer, functional, sequential
+
+_LAYERS = [
+    Layer("Embedding", {"input_dim": 12, "output_dim": 5}),
+    Layer("LSTM", {"units": 6, "return_sequences": True}),
+    Layer("BatchNormalization", {"scale": False}),
+    Layer("GRU", {"units": 5, "return_sequences": True}),
+    Layer("GRU", {"units": 5, "reset_after": False, "return_sequences": True}),
+    Layer("RNN", {"cell": Layer("SimpleRNNCell", {"units": 4}), "return_sequences": True}),
+    Layer("TimeDistributed", {"layer": Layer("Dense", {"units": 3})}),
+    Layer("SimpleRNN", {"units": 4, "use_bias": False}),
+    Layer("Dense", {"units": 2}),
+]
+
+
+def _chain(layers):
+    """The same layers as a functional chain, with names that sort in another order than they run."""
+    names = ["x", *(f"{'zyxwvutsr'[k]}_{v.class_name.lower()}" for k, v in enumerate(layers))]
+    return [Layer(v.class_name, v.config, (names[k],), names[k + 1]) for k, v in enumerate(layers)]
+
+
+_MANY = [Layer("Dense", {"units": 3, "activation": "tanh"}) for _ in range(12)]
+
+CASES = [
+    *(
+        sequential(f"layouts/sequential_{layout}", _LAYERS, Input((None,), ids=12), layout=layout)
+        for layout in (H5, ZIP, WEIGHTS_H5)
+    ),
+    *(
+        functional(
+            f"layouts/functional_{layout}",
+            _chain(_LAYERS),
+            _chain(_LAYERS)[-1].name,
+            Input((None,), ids=12, name="x"),
+            layout=layout,
+        )
+        for layout in (H5, ZIP, WEIGHTS_H5)
+    ),
+    sequential(
+        f"layouts/sequential_{WEIGHTS}",
+        _LAYERS,
+        Input((None,), ids=12),
+        layout=WEIGHTS,
+        versions=(KERAS2,),
+    ),
+    functional(
+        f"layouts/functional_{WEIGHTS}",
+        _chain(_LAYERS),
+        _chain(_LAYERS)[-1].name,
+        Input((None,), ids=12, name="x"),
+        layout=WEIGHTS,
+        versions=(KERAS2,),
+    ),
+    # dense_10 sorts before dense_2
+    *(
+        sequential(
+            f"layouts/twelve_dense_{layout}",
+            _MANY,
+            Input((3,)),
+            layout=layout,
+            versions=(KERAS2,) if layout == WEIGHTS else BOTH,
+        )
+        for layout in (H5, ZIP, WEIGHTS_H5, WEIGHTS)
+    ),
+    # A GPU-only layer of Keras 2: the file is its own, the numbers are those of the layer that Keras
+    # itself turns its weights into.
+    *(
+        sequential(
+            f"layouts/{name}_{layout}",
+            [Layer(name, {"units": 4, "return_sequences": True}), Layer("Dense", {"units": 2})],
+            Input((None, 3)),
+            versions=(KERAS2,),
+            layout=layout,
+        )
+        for name in ("CuDNNLSTM", "CuDNNGRU")
+        for layout in (H5, WEIGHTS)
+    ),
+]

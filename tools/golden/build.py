@@ -1,0 +1,122 @@
+"""Builds a case as a model of either Keras. The only file here that knows Keras."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases.case import H5, KERAS2, KERAS3, WEIGHTS, WEIGHTS_H5, ZIP, Case, Layer
+
+_CUDNN = {"CuDNNLSTM": ("LSTM", {}), "CuDNNGRU": ("GRU", {"reset_after": True})}
+
+
+class Keras:
+    """One of the two Kerases, switched to a float type."""
+
+    def __init__(self, version: str, floatx: str = "float32") -> None:
+        self.version = version
+        self.module = importlib.import_module("keras" if version == KERAS3 else "tf_keras")
+        if version == KERAS3:
+            self.module.config.set_floatx(floatx)
+            self.module.config.set_dtype_policy(floatx)
+            self.module.utils.clear_session()
+        else:
+            self.module.backend.set_floatx(floatx)
+            self.module.backend.clear_session()
+        self.floatx = floatx
+
+    def tensor(self, array: np.ndarray) -> Any:
+        """The backend's tensor: Keras 2 takes no arrays where a layer has several."""
+        return importlib.import_module("tensorflow").constant(array)
+
+    @property
+    def keras_version(self) -> str:
+        """What the files will say."""
+        return self.module.__version__
+
+    def layer(self, spec: Layer) -> Any:
+        """The layer object, inner layers and cells included."""
+        config = {k: self.layer(v) if isinstance(v, Layer) else v for k, v in spec.config.items()}
+        if spec.name:
+            config["name"] = spec.name
+        if spec.class_name in _CUDNN:
+            name = f"cudnn_{spec.class_name[5:].lower()}"
+            source = importlib.import_module(f"tf_keras.src.layers.rnn.{name}")
+            return getattr(source, spec.class_name)(**config)
+        return getattr(self.module.layers, spec.class_name)(**config)
+
+    def model(self, case: Case) -> Any:
+        """The model of a case, its weights set."""
+        inputs = []
+        for i in case.inputs:
+            options: dict[str, Any] = {"dtype": i.dtype if i.dtype != "float32" else self.floatx}
+            if i.name:
+                options["name"] = i.name
+            shape = (case.batch if case.chunks else None, *i.shape)
+            inputs.append(self.module.Input(batch_shape=shape, **options))
+        if not case.outputs:
+            model = self.module.Sequential()
+            model.add(inputs[0])
+            layers = [self.layer(v) for v in case.layers]
+            for layer in layers:
+                model.add(layer)
+            keyed = dict(zip(map(str, range(len(layers))), layers))
+        else:
+            tensors: dict[str, Any] = {i.name: t for i, t in zip(case.inputs, inputs)}
+            keyed = {}
+            for spec in case.layers:
+                keyed[spec.name] = self.layer(spec)
+                args = [tensors[t] for t in spec.inputs]
+                made = keyed[spec.name](args[0] if len(args) == 1 else args)
+                for k, tensor in enumerate(made if isinstance(made, (list, tuple)) else [made]):
+                    tensors[f"{spec.name}:{k}" if k else spec.name] = tensor
+            single = isinstance(case.outputs, str)
+            outputs = tensors[case.outputs] if single else [tensors[t] for t in case.outputs]
+            model = self.module.Model(inputs[0] if len(inputs) == 1 else inputs, outputs)
+        for key, layer in keyed.items():
+            roles = [w.name.split("/")[-1].split(":")[0] for w in layer.weights]
+            assert len(set(roles)) == len(roles), f"{case.name}: {key}: {roles}"
+            layer.set_weights([case.weight(key, r, tuple(w.shape)) for r, w in zip(roles, layer.weights)])
+        return model
+
+    def runnable(self, case: Case, folder: Path) -> Any:
+        """A model that runs on a CPU: the case's, or the layer that Keras loads CuDNN weights into."""
+        if not any(v.class_name in _CUDNN for v in case.layers):
+            return self.model(case)
+        layers = []
+        for v in case.layers:
+            name, more = _CUDNN.get(v.class_name, (v.class_name, {}))
+            layers.append(Layer(name, {**v.config, **more}))
+        plain = Case(case.name, tuple(layers), case.inputs, case.outputs, versions=(KERAS2,))
+        model = self.model(plain)
+        model.load_weights(str(folder / ("model.h5" if case.layout == H5 else "weights.h5")))
+        return model
+
+    def run(self, case: Case, folder: Path) -> tuple[list[list[np.ndarray]], bool]:
+        """The outputs of each call, and whether they are a single array."""
+        model = self.runnable(case, folder)
+        calls = []
+        single = True
+        for piece in case.pieces():
+            arrays = [x.astype(self.floatx) if x.dtype.kind == "f" else x for x in piece]
+            y = model(arrays[0] if len(arrays) == 1 else arrays, training=False)
+            single = not isinstance(y, (list, tuple))
+            calls.append([np.asarray(v) for v in ([y] if single else y)])
+        return calls, single
+
+    def save(self, case: Case, folder: Path) -> str:
+        """Write the files of a case; the name of the model's or the weights' file."""
+        model = self.model(case)
+        layout = case.layout_for(self.version)
+        if layout in (H5, ZIP):
+            name = f"model.{layout}"
+            model.save(str(folder / name))
+            return name
+        assert layout in (WEIGHTS, WEIGHTS_H5), layout
+        name = "weights.h5" if layout == WEIGHTS else "model.weights.h5"
+        model.save_weights(str(folder / name))
+        (folder / "architecture.json").write_text(json.dumps(json.loads(model.to_json())))
+        return name
