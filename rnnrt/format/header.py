@@ -75,9 +75,7 @@ def _entry(name: str, value: Any) -> Entry:
             raise refusal("F13", place, f"shape {tuple(shape)} is too large")
     begin, end = offsets
     if end - begin != size:
-        raise refusal(
-            "F14", place, f"data_offsets [{begin}, {end}] span {end - begin} bytes, expected {size}"
-        )
+        raise refusal("F14", place, f"data_offsets [{begin}, {end}] span {end - begin} bytes, expected {size}")
     return Entry(name, dtype, tuple(shape), begin, end)
 
 

@@ -149,9 +149,7 @@ def sample_indices(size: int, count: int) -> np.ndarray:
     return np.array([i * (size - 1) // (count - 1) for i in range(count)], dtype=np.int64)
 
 
-def sample_output(
-    full: np.ndarray, tolerance: float, *, time: bool, limit: int, dtype: str = "float32"
-) -> ProofOutput:
+def sample_output(full: np.ndarray, tolerance: float, *, time: bool, limit: int, dtype: str = "float32") -> ProofOutput:
     """A ProofOutput of a whole output, as ``dtype``, in at most ``limit`` bytes but at least one value."""
     flat = np.ascontiguousarray(full).reshape(-1)
     count = max(1, min(flat.size, limit // np.dtype(dtype).itemsize))
@@ -213,9 +211,7 @@ def input_shape(spec: TensorSpec, batch: int, steps: int, free_time: bool) -> tu
     return tuple(shape)
 
 
-def draw_inputs(
-    graph: Graph, seed: int, steps: int, batch: int = 1, *, free_time: bool = False
-) -> list[np.ndarray]:
+def draw_inputs(graph: Graph, seed: int, steps: int, batch: int = 1, *, free_time: bool = False) -> list[np.ndarray]:
     """The inputs of a case, one array per graph input, the same bits on every machine.
 
     Lengths that the file fixes are respected; ``free_time`` (for sessions, which free the time
@@ -243,9 +239,7 @@ def draw_inputs(
             values = ((words >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)
         else:
             # four 16-bit fields: their sum is near normal, mean 131070, deviation 37837
-            fields = sum(
-                ((words >> np.uint64(s)) & np.uint64(0xFFFF)).astype(np.int64) for s in (0, 16, 32, 48)
-            )
+            fields = sum(((words >> np.uint64(s)) & np.uint64(0xFFFF)).astype(np.int64) for s in (0, 16, 32, 48))
             values = (fields - 131070) * 7 / 2.0**18
         dtype = "float32" if t.dtype == "bfloat16" else t.dtype
         out.append(values.astype(dtype).reshape(shape))
@@ -312,8 +306,7 @@ def _run_pieces(model: Any, graph: Graph, case: ProofCase, inputs: list, handove
         pieces.append(_outputs(graph, session.run(_nest(structure, chunk))))
         start += n
     return [
-        np.concatenate([p[k] for p in pieces], axis=1) if o.time else pieces[-1][k]
-        for k, o in enumerate(case.outputs)
+        np.concatenate([p[k] for p in pieces], axis=1) if o.time else pieces[-1][k] for k, o in enumerate(case.outputs)
     ]
 
 

@@ -58,29 +58,18 @@ def _check(proof: Proof, graph: Graph, weights_nbytes: int) -> None:
         for n in case.cuts:
             _int(n, f"{place}: cuts", 0, MAX_STEPS)
         if (case.runs == ("whole",)) != (not case.cuts) or (case.cuts and sum(case.cuts) != case.steps):
-            raise _fail(
-                place, f"cuts {case.cuts} must add up to {case.steps} steps, and belong to sessions only"
-            )
+            raise _fail(place, f"cuts {case.cuts} must add up to {case.steps} steps, and belong to sessions only")
         if case.cuts and "whole" in case.runs:
             for spec in graph.inputs:
                 shape = graph.tensors[spec.tensor].shape
-                if (
-                    spec.role == "data"
-                    and len(shape) > 1
-                    and shape[1] != case.steps
-                    and isinstance(shape[1], int)
-                ):
-                    raise _fail(
-                        place, f"input {spec.name!r} has {shape[1]} steps, the case cuts {case.steps}"
-                    )
+                if spec.role == "data" and len(shape) > 1 and shape[1] != case.steps and isinstance(shape[1], int):
+                    raise _fail(place, f"input {spec.name!r} has {shape[1]} steps, the case cuts {case.steps}")
         if len(case.outputs) != len(graph.outputs):
             raise _fail(place, f"{len(case.outputs)} outputs, the model has {len(graph.outputs)}")
         for k, out in enumerate(case.outputs):
             _check_output(case, out, graph, k, f"{place}, output {graph.output_names[k]!r}")
     if proof.nbytes > budget(weights_nbytes):
-        raise refusal(
-            "F29", "rnnrt.proof", f"{proof.nbytes} bytes, at most {budget(weights_nbytes)} are allowed"
-        )
+        raise refusal("F29", "rnnrt.proof", f"{proof.nbytes} bytes, at most {budget(weights_nbytes)} are allowed")
 
 
 def _check_output(case: ProofCase, out: ProofOutput, graph: Graph, k: int, place: str) -> None:
@@ -91,9 +80,7 @@ def _check_output(case: ProofCase, out: ProofOutput, graph: Graph, k: int, place
     if len(out.shape) != len(want) or math.prod(max(n, 1) for n in out.shape) > MAX_DRAWN:
         raise _fail(place, f"shape {out.shape} does not fit, or is too large")
     if not case.frees_time:
-        lengths = [
-            evaluate(d, {s: case.batch if s == "B" else case.steps for s in symbols_of(d)}) for d in want
-        ]
+        lengths = [evaluate(d, {s: case.batch if s == "B" else case.steps for s in symbols_of(d)}) for d in want]
         if tuple(lengths) != out.shape:
             raise _fail(place, f"expected shape {tuple(lengths)}, got {out.shape}")
     if type(out.time) is not bool or (out.time and len(out.shape) < 2):
@@ -122,9 +109,7 @@ def proof_to_file(proof: Proof, graph: Graph, weights_nbytes: int) -> tuple[dict
                 "steps": c.steps,
                 "runs": list(c.runs),
                 "cuts": list(c.cuts),
-                "outputs": [
-                    {"shape": list(o.shape), "tolerance": o.tolerance, "time": o.time} for o in c.outputs
-                ],
+                "outputs": [{"shape": list(o.shape), "tolerance": o.tolerance, "time": o.time} for o in c.outputs],
             }
         )
     return tensors, dumps({"generator": GENERATOR, "cases": cases})

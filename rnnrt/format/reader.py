@@ -130,9 +130,7 @@ def _check_metadata(metadata: dict[str, str]) -> bool:
             raise refusal("F21", "metadata", f"key {key!r} is missing")
     sums = [key for key in CHECKSUM_KEYS if key in metadata]
     if len(sums) == 1:
-        raise refusal(
-            "F21", "metadata", f"{sums[0]!r} stands alone; a file has both checksum keys or neither"
-        )
+        raise refusal("F21", "metadata", f"{sums[0]!r} stands alone; a file has both checksum keys or neither")
     source = metadata.get("rnnrt.source_sha256", "")
     if source and (len(source) != 64 or set(source) - set("0123456789abcdef")):
         raise refusal("F21", "rnnrt.source_sha256", "expected 64 hex digits")
@@ -179,9 +177,7 @@ def _check_weights(graph: Graph, entries: list[Entry]) -> None:
         if e is None:
             raise refusal("F26", name, "the weight is not in the file")
         if e.dtype != CODES[spec.dtype] or e.shape != tuple(spec.shape):
-            raise refusal(
-                "F27", name, f"expected {spec.dtype} {tuple(spec.shape)}, got {DTYPES[e.dtype][0]} {e.shape}"
-            )
+            raise refusal("F27", name, f"expected {spec.dtype} {tuple(spec.shape)}, got {DTYPES[e.dtype][0]} {e.shape}")
     if found:
         raise refusal("F26", min(found), "the graph names no such weight")
 
@@ -197,9 +193,7 @@ def _model(path: str, fd: int) -> ModelFile:
         if f not in requires:
             raise refusal("F20", "rnnrt.requires", f"the graph needs {f!r}, which is not declared")
     if metadata["rnnrt.session"] != graph.session:
-        raise refusal(
-            "F21", "rnnrt.session", f"says {metadata['rnnrt.session']!r:.40}, the graph {graph.session!r}"
-        )
+        raise refusal("F21", "rnnrt.session", f"says {metadata['rnnrt.session']!r:.40}, the graph {graph.session!r}")
     _check_weights(graph, entries)
     arrays = {e.name: _array(data, e) for e in entries}
     weights = {name: arrays.pop(name) for name in graph.weights}
@@ -209,9 +203,7 @@ def _model(path: str, fd: int) -> ModelFile:
         proof = proof_from_file(metadata["rnnrt.proof"], arrays, graph, total)
     elif arrays:
         raise refusal("F28", min(arrays), "the file has no rnnrt.proof for this tensor")
-    return ModelFile(
-        path, graph, MappingProxyType(weights), proof, MappingProxyType(metadata), nbytes, checked
-    )
+    return ModelFile(path, graph, MappingProxyType(weights), proof, MappingProxyType(metadata), nbytes, checked)
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:

@@ -35,9 +35,7 @@ SUMS = ("rnnrt.crc32", "rnnrt.header_crc32")
 @pytest.fixture(scope="module")
 def blob(tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "good.rnnrt"
-    writer.write(
-        path, GRAPH, weights_of(GRAPH), proof=proof_of(GRAPH), source_sha256="0" * 64, producer="test"
-    )
+    writer.write(path, GRAPH, weights_of(GRAPH), proof=proof_of(GRAPH), source_sha256="0" * 64, producer="test")
     return path.read_bytes()
 
 
@@ -227,11 +225,7 @@ CASES = {
     ],
     "F15": [
         edit(lambda t, m, d: t[K].__setitem__("data_offsets", [o + 4 for o in t[K]["data_offsets"]])),
-        edit(
-            lambda t, m, d: (
-                t.pop(min((v["data_offsets"][0], k) for k, v in t.items() if k[0] != "_")[1]) and None
-            )
-        ),
+        edit(lambda t, m, d: t.pop(min((v["data_offsets"][0], k) for k, v in t.items() if k[0] != "_")[1]) and None),
         edit(lambda t, m, d: t.__setitem__("again", dict(t[K]))),
     ],
     "F16": [lambda b: b + b"\0", lambda b: b + b[-64:], lambda b: b[:-1], lambda b: b[: -len(split(b)[1])]],
@@ -532,9 +526,7 @@ def test_edits_of_the_text(blob, attempt, seed):
             elif rng.random() < 0.5:
                 bad[at:at] = piece
             else:
-                bad[at:at] = rng.choice(
-                    [b'"', b"\\", b"{", b"]", b",", b"\\u0000", b"\\ud800", b"1e5", b"\xc3", b"\t"]
-                )
+                bad[at:at] = rng.choice([b'"', b"\\", b"{", b"]", b",", b"\\u0000", b"\\ud800", b"1e5", b"\xc3", b"\t"])
         if b'"rnnrt.header_crc32":"' not in bad or not re.search(rb'32":"[0-9a-f]{8}"', bad):
             continue
         try:
