@@ -1,0 +1,51 @@
+/* Cells whose packed weights stay in Keras's orientation (the oracle and BLAS):
+ * bias (gates * units; GRU reset_after: z and r hold both biases, then units of the recurrent h bias),
+ * kernel (features, gates * units), recurrent (units, gates * units). z: gates * units, gate after gate. */
+#ifndef RNNRT_CANONICAL_H
+#define RNNRT_CANONICAL_H
+
+#include "rowwise.h"
+
+V_INLINE int64_t round_16(int64_t n) { return (n + 15) / 16 * 16; }
+V_INLINE int64_t cell_gates(const rnnrt_cell *c)
+{
+    return c->kind == RNNRT_CELL_LSTM ? 4 : c->kind == RNNRT_CELL_GRU ? 3 : 1;
+}
+V_INLINE const float *cell_bias(const rnnrt_cell *c) { return c->packed; }
+V_INLINE int64_t cell_kernel_at(const rnnrt_cell *c) { return round_16((cell_gates(c) + 1) * c->units); }
+V_INLINE int64_t cell_recurrent_at(const rnnrt_cell *c)
+{
+    return cell_kernel_at(c) + round_16(c->features * cell_gates(c) * c->units);
+}
+V_INLINE const float *cell_kernel(const rnnrt_cell *c) { return (const float *)c->packed + cell_kernel_at(c); }
+V_INLINE const float *cell_recurrent(const rnnrt_cell *c)
+{
+    return (const float *)c->packed + cell_recurrent_at(c);
+}
+
+static void cell_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
+{
+    const int64_t n = cell_gates(cell) * cell->units;
+    out->packed_bytes = (cell_recurrent_at(cell) + round_16(cell->units * n)) * (int64_t)sizeof(float);
+    out->z_width = round_16(n);
+    out->blocks = 1;
+}
+
+static void cell_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
+{
+    const int64_t u = cell->units, n = cell_gates(cell) * u;
+    float *p = packed;
+    for (int64_t i = 0; i < n + u; i++)
+        p[i] = w->bias && i < n ? w->bias[i] : 0.0f;
+    if (w->bias && cell->kind == RNNRT_CELL_GRU && cell->reset_after)
+        for (int64_t i = 0; i < 3 * u; i++)
+            p[i < 2 * u ? i : i + u] += w->bias[3 * u + i];
+    const float *from = w->kernel;
+    for (int64_t i = 0; i < cell->features * n; i++)
+        p[cell_kernel_at(cell) + i] = from[i];
+    from = w->recurrent;
+    for (int64_t i = 0; i < u * n; i++)
+        p[cell_recurrent_at(cell) + i] = from[i];
+}
+
+#endif

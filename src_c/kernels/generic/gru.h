@@ -1,0 +1,539 @@
+/* GRU: gates z, r, h.
+ * reset_after: bias (columns; z and r hold both biases), recurrent bias (columns; only the h slots count),
+ *              kernel blocks [z r h], recurrent blocks [z r h].
+ * else:        bias (columns), kernel blocks [z r h], recurrent blocks [z r], recurrent panels of h. */
+#ifndef RNNRT_GRU_H
+#define RNNRT_GRU_H
+
+#include "blocks.h"
+#include "lstm.h"
+#include "rowwise.h"
+
+typedef struct gru_layout {
+    blocks b;
+    int64_t pad; /* units rounded up to 16: the rows of scratch */
+    int64_t recurrent_bias, kernel, recurrent, candidate, floats; /* where each begins; of all */
+} gru_layout;
+
+V_INLINE gru_layout gru_layout_of(const rnnrt_cell *cell)
+{
+    const int64_t u = cell->units;
+    gru_layout l = {.b = blocks_of(u, 3, cell->reset_after), .pad = round_up(u, 16)};
+    const int64_t columns = round_up(l.b.columns, 16);
+    l.recurrent_bias = columns;
+    l.kernel = cell->reset_after ? 2 * columns : columns;
+    l.recurrent = l.kernel + round_up(l.b.columns * cell->features, 16);
+    l.candidate = l.recurrent + round_up((cell->reset_after ? l.b.columns : l.b.count * 2 * VL) * u, 16);
+    l.floats = l.candidate + (cell->reset_after ? 0 : round_up(panel_width(u) * u, 16));
+    return l;
+}
+
+typedef struct gru_run {
+    const rnnrt_cell *cell;
+    const rnnrt_cell_step *s;
+    blocks b;
+    int64_t pad;
+    const float *bias, *recurrent_bias, *kernel, *recurrent, *candidate;
+} gru_run;
+
+V_INLINE gru_run gru_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
+{
+    const gru_layout l = gru_layout_of(cell);
+    const float *p = cell->packed;
+    return (gru_run){
+        .cell = cell, .s = s, .b = l.b, .pad = l.pad, .bias = p, .recurrent_bias = p + l.recurrent_bias,
+        .kernel = p + l.kernel, .recurrent = p + l.recurrent,
+        .candidate = cell->reset_after ? 0 : p + l.candidate,
+    };
+}
+
+/* z, r and candidate of one vector of units; h' = z h + (1 - z) g */
+V_INLINE void gru_units(int usual, const rnnrt_cell *cell, vf z, vf r, vf xh, vf hh, const float *h,
+                        float *h_out, int64_t n)
+{
+    const vf old = n == VL ? v_load(h) : v_loadn(h, n);
+    vf g;
+    if (usual) {
+        z = v_sigmoid(z);
+        r = v_sigmoid(r);
+        g = v_tanh(v_fma(r, hh, xh));
+    } else {
+        r = act_apply(&cell->recurrent_activation, r);
+        g = v_fma(r, hh, xh);
+        z = act_apply(&cell->recurrent_activation, z);
+        g = act_apply(&cell->activation, g);
+    }
+    const vf out = v_fma(z, old - g, g);
+    if (n == VL)
+        v_store(h_out, out);
+    else
+        v_storen(h_out, out, n);
+}
+
+/* accumulators after the inputs -> those of the recurrent pass: z and r go on, h begins with its own bias */
+V_INLINE void gru_fork(const gru_run *r, int vectors, int64_t column, const vf *inputs, vf *hidden)
+{
+    const float *hb = r->recurrent_bias + column;
+    if (vectors == 3) {
+        hidden[0] = inputs[0];
+        hidden[1] = inputs[1];
+        hidden[2] = v_load(hb + 2 * VL);
+    } else if (vectors == 2) {
+        hidden[0] = inputs[0];
+        hidden[1] = v_load(hb + VL);
+    } else {
+        hidden[0] = v_sel(v_first(VL / 2), inputs[0], v_load(hb));
+    }
+}
+V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_t row, const vf *inputs,
+                      const vf *hidden)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t u = at * VL;
+    gru_units(usual, r->cell, block_gate(hidden, width, 0), block_gate(hidden, width, 1),
+              block_gate(inputs, width, 2), block_gate(hidden, width, 2), s->h + row * s->h_stride + u,
+              s->h_out + row * s->h_out_stride + u, blocks_units(&r->b, at));
+}
+
+#define GRU_START(N, m, v) in[(m) * (N) + (v)] = v_load(start + (m) * stride + (v) * VL);
+#define GRU_START1(m, v) GRU_START(1, m, v)
+#define GRU_START2(m, v) GRU_START(2, m, v)
+#define GRU_START3(m, v) GRU_START(3, m, v)
+#define GRU_ROW1(X, m) VEC_1(GRU_START1, m)
+#define GRU_ROW2(X, m) VEC_2(GRU_START2, m)
+#define GRU_ROW3(X, m) VEC_3(GRU_START3, m)
+#define GRU_FORK(N, m) gru_fork(r, N, column, in + (m) * (N), hid + (m) * (N));
+#define GRU_END1(W, m) gru_end(r, usual, W, at, row + (m), in + (m) * 1, hid + (m) * 1);
+#define GRU_END2(W, m) gru_end(r, usual, W, at, row + (m), in + (m) * 2, hid + (m) * 2);
+#define GRU_END3(W, m) gru_end(r, usual, W, at, row + (m), in + (m) * 3, hid + (m) * 3);
+
+#define DEFINE_GRU_TILE(M, N, W)                                                                       \
+    V_INLINE void gru_body_##M##_##N(const gru_run *r, int usual, int64_t at, int64_t row)             \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
+        const float *start = s->z ? s->z + row * s->z_stride + column : r->bias + column;              \
+        const int64_t stride = s->z ? s->z_stride : 0;                                                 \
+        vf in[(M) * (N)], hid[(M) * (N)];                                                              \
+        (void)stride;                                                                                  \
+        REP_##M(GRU_ROW##N, _)                                                                         \
+        if (!s->z)                                                                                     \
+            chain_##M##_##N(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d);     \
+        REP_##M(GRU_FORK, N)                                                                           \
+        chain_##M##_##N(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u);     \
+        REP_##M(GRU_END##N, W)                                                                         \
+    }                                                                                                  \
+    static void gru_usual_##M##_##N(const gru_run *r, int64_t at, int64_t row)                         \
+    {                                                                                                  \
+        gru_body_##M##_##N(r, 1, at, row);                                                             \
+    }                                                                                                  \
+    static void gru_any_##M##_##N(const gru_run *r, int64_t at, int64_t row)                           \
+    {                                                                                                  \
+        gru_body_##M##_##N(r, 0, at, row);                                                             \
+    }
+
+/* two blocks of a single row, the second of N vectors and W units */
+#define DEFINE_GRU_DUO(N, W)                                                                           \
+    V_INLINE void gru_duo_body_##N(const gru_run *r, int usual, int64_t at)                            \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
+        const float *start = (s->z ? s->z : r->bias) + column;                                         \
+        vf a[3], b[N], ha[3], hb[N];                                                                   \
+        VEC_3(DUO_START_A, _) VEC_##N(DUO_START_B, 3)                                                  \
+        if (!s->z)                                                                                     \
+            duo_3_##N(a, b, s->x, d, r->kernel + column * d, r->kernel + (column + 3 * VL) * d);       \
+        gru_fork(r, 3, column, a, ha);                                                                 \
+        gru_fork(r, N, column + 3 * VL, b, hb);                                                        \
+        duo_3_##N(ha, hb, s->h, u, r->recurrent + column * u, r->recurrent + (column + 3 * VL) * u);   \
+        gru_end(r, usual, VL, at, 0, a, ha);                                                           \
+        gru_end(r, usual, W, at + 1, 0, b, hb);                                                        \
+    }                                                                                                  \
+    static void gru_duo_usual_##N(const gru_run *r, int64_t at) { gru_duo_body_##N(r, 1, at); }        \
+    static void gru_duo_any_##N(const gru_run *r, int64_t at) { gru_duo_body_##N(r, 0, at); }
+
+/* three whole blocks of a single row */
+V_INLINE void gru_trio_body(const gru_run *r, int usual, int64_t at)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;
+    const float *start = (s->z ? s->z : r->bias) + column;
+    vf a[3], b[3], c[3], ha[3], hb[3], hc[3];
+    VEC_3(DUO_START_A, _) VEC_3(DUO_START_B, 3)
+    c[0] = v_load(start + 6 * VL);
+    c[1] = v_load(start + 7 * VL);
+    c[2] = v_load(start + 8 * VL);
+    if (!s->z) {
+        const float *w = r->kernel + column * d;
+        trio_3(a, b, c, s->x, d, w, w + 3 * VL * d, w + 6 * VL * d);
+    }
+    gru_fork(r, 3, column, a, ha);
+    gru_fork(r, 3, column + 3 * VL, b, hb);
+    gru_fork(r, 3, column + 6 * VL, c, hc);
+    const float *w = r->recurrent + column * u;
+    trio_3(ha, hb, hc, s->h, u, w, w + 3 * VL * u, w + 6 * VL * u);
+    gru_end(r, usual, VL, at, 0, a, ha);
+    gru_end(r, usual, VL, at + 1, 0, b, hb);
+    gru_end(r, usual, VL, at + 2, 0, c, hc);
+}
+static void gru_trio(const gru_run *r, int usual, int64_t at)
+{
+    if (usual)
+        gru_trio_body(r, 1, at);
+    else
+        gru_trio_body(r, 0, at);
+}
+
+#if VL >= 16
+#define DEFINE_GRU_TILES(M)                                                                            \
+    DEFINE_GRU_TILE(M, 3, VL) DEFINE_GRU_TILE(M, 2, VL / 2) DEFINE_GRU_TILE(M, 1, VL / 4)
+#define GRU_ENTRIES(A, M) {gru_##A##_##M##_1, gru_##A##_##M##_2, gru_##A##_##M##_3}
+DEFINE_GRU_DUO(3, VL)
+DEFINE_GRU_DUO(2, VL / 2)
+DEFINE_GRU_DUO(1, VL / 4)
+#define GRU_DUO_ENTRIES(A) {gru_duo_##A##_1, gru_duo_##A##_2, gru_duo_##A##_3}
+#elif VL >= 8
+#define DEFINE_GRU_TILES(M) DEFINE_GRU_TILE(M, 3, VL) DEFINE_GRU_TILE(M, 2, VL / 2)
+#define GRU_ENTRIES(A, M) {0, gru_##A##_##M##_2, gru_##A##_##M##_3}
+DEFINE_GRU_DUO(3, VL)
+DEFINE_GRU_DUO(2, VL / 2)
+#define GRU_DUO_ENTRIES(A) {0, gru_duo_##A##_2, gru_duo_##A##_3}
+#else
+#define DEFINE_GRU_TILES(M) DEFINE_GRU_TILE(M, 3, VL)
+#define GRU_ENTRIES(A, M) {0, 0, gru_##A##_##M##_3}
+DEFINE_GRU_DUO(3, VL)
+#define GRU_DUO_ENTRIES(A) {0, 0, gru_duo_##A##_3}
+#endif
+DEFINE_GRU_TILES(1)
+DEFINE_GRU_TILES(2)
+#if V_ROWS >= 3
+DEFINE_GRU_TILES(3)
+#endif
+#if V_ROWS >= 6
+DEFINE_GRU_TILES(4)
+DEFINE_GRU_TILES(5)
+DEFINE_GRU_TILES(6)
+#endif
+typedef void gru_tile(const gru_run *, int64_t, int64_t);
+typedef void gru_duo(const gru_run *, int64_t);
+static gru_tile *const gru_tiles[2][V_ROWS][3] = {
+#define GRU_TABLE2(A) GRU_ENTRIES(A, 1), GRU_ENTRIES(A, 2)
+#if V_ROWS >= 6
+#define GRU_TABLE(A) GRU_TABLE2(A), GRU_ENTRIES(A, 3), GRU_ENTRIES(A, 4), GRU_ENTRIES(A, 5), GRU_ENTRIES(A, 6)
+#elif V_ROWS >= 3
+#define GRU_TABLE(A) GRU_TABLE2(A), GRU_ENTRIES(A, 3)
+#else
+#define GRU_TABLE(A) GRU_TABLE2(A)
+#endif
+    {GRU_TABLE(any)},
+    {GRU_TABLE(usual)},
+};
+static gru_duo *const gru_duos[2][3] = {GRU_DUO_ENTRIES(any), GRU_DUO_ENTRIES(usual)};
+
+/* ---- reset_after = False: z, r, xh as raw chains into scratch, then gates, then the candidate ---- */
+
+#define EARLY_PUT(X, m)                                                                                \
+    v_store(to + (m) * 3 * r->pad, hid[(m) * 2]);                                                      \
+    v_store(to + (m) * 3 * r->pad + r->pad, hid[(m) * 2 + 1]);                                         \
+    v_store(to + (m) * 3 * r->pad + 2 * r->pad, in[(m) * 3 + 2]);
+#define EARLY_FORK(X, m)                                                                               \
+    hid[(m) * 2] = in[(m) * 3];                                                                        \
+    hid[(m) * 2 + 1] = in[(m) * 3 + 1];
+#define DEFINE_GRU_EARLY(M)                                                                            \
+    static void gru_early_##M(const gru_run *r, int64_t at, int64_t row)                               \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
+        const float *start = s->z ? s->z + row * s->z_stride + column : r->bias + column;              \
+        const int64_t stride = s->z ? s->z_stride : 0;                                                 \
+        float *to = s->scratch + row * 3 * r->pad + at * VL;                                           \
+        vf in[(M) * 3], hid[(M) * 2];                                                                  \
+        (void)stride;                                                                                  \
+        REP_##M(GRU_ROW3, _)                                                                           \
+        if (!s->z)                                                                                     \
+            chain_##M##_3(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d);       \
+        REP_##M(EARLY_FORK, _)                                                                         \
+        chain_##M##_2(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + at * 2 * VL * u);  \
+        REP_##M(EARLY_PUT, _)                                                                          \
+    }
+DEFINE_GRU_EARLY(1)
+DEFINE_GRU_EARLY(2)
+#if V_ROWS >= 3
+DEFINE_GRU_EARLY(3)
+#endif
+#if V_ROWS >= 6
+DEFINE_GRU_EARLY(4)
+DEFINE_GRU_EARLY(5)
+DEFINE_GRU_EARLY(6)
+#endif
+static gru_tile *const gru_earlies[V_ROWS] = {
+    gru_early_1, gru_early_2,
+#if V_ROWS >= 3
+    gru_early_3,
+#endif
+#if V_ROWS >= 6
+    gru_early_4, gru_early_5, gru_early_6,
+#endif
+};
+
+/* three whole blocks of one row */
+static void gru_early_trio(const gru_run *r, int64_t at)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;
+    const float *start = (s->z ? s->z : r->bias) + column;
+    float *to = s->scratch + at * VL;
+    vf a[3], b[3], c[3];
+    VEC_3(DUO_START_A, _) VEC_3(DUO_START_B, 3)
+    c[0] = v_load(start + 6 * VL);
+    c[1] = v_load(start + 7 * VL);
+    c[2] = v_load(start + 8 * VL);
+    if (!s->z) {
+        const float *w = r->kernel + column * d;
+        trio_3(a, b, c, s->x, d, w, w + 3 * VL * d, w + 6 * VL * d);
+    }
+    vf za[2] = {a[0], a[1]}, zb[2] = {b[0], b[1]}, zc[2] = {c[0], c[1]};
+    const float *w = r->recurrent + at * 2 * VL * u;
+    trio_2(za, zb, zc, s->h, u, w, w + 2 * VL * u, w + 4 * VL * u);
+    v_store(to, za[0]);
+    v_store(to + VL, zb[0]);
+    v_store(to + 2 * VL, zc[0]);
+    v_store(to + r->pad, za[1]);
+    v_store(to + r->pad + VL, zb[1]);
+    v_store(to + r->pad + 2 * VL, zc[1]);
+    v_store(to + 2 * r->pad, a[2]);
+    v_store(to + 2 * r->pad + VL, b[2]);
+    v_store(to + 2 * r->pad + 2 * VL, c[2]);
+}
+
+/* act(z) in place, r = act(r) * h, both of `units` */
+static void gru_early_gates(const rnnrt_cell *cell, float *z, float *r, const float *h, float *scratch)
+{
+    const rnnrt_activation *gate = &cell->recurrent_activation;
+    const int64_t n = cell->units;
+    if (gate->kind == RNNRT_ACT_SIGMOID) {
+        for (int64_t u = 0; u < n; u += VL) {
+            const int64_t left = least(VL, n - u);
+            v_storen(z + u, v_sigmoid(v_loadn(z + u, left)), left);
+            v_storen(r + u, v_sigmoid(v_loadn(r + u, left)) * v_loadn(h + u, left), left);
+        }
+        return;
+    }
+    row_apply(gate, n, z, z, scratch);
+    row_apply(gate, n, r, r, scratch);
+    for (int64_t u = 0; u < n; u += VL) {
+        const int64_t left = least(VL, n - u);
+        v_storen(r + u, v_loadn(r + u, left) * v_loadn(h + u, left), left);
+    }
+}
+
+/* h' = z h + (1 - z) g over a row */
+static void gru_blend(int64_t n, const float *z, const float *h, const float *g, float *h_out)
+{
+    for (int64_t u = 0; u < n; u += VL) {
+        const int64_t left = least(VL, n - u);
+        const vf c = v_loadn(g + u, left);
+        v_storen(h_out + u, v_fma(v_loadn(z + u, left), v_loadn(h + u, left) - c, c), left);
+    }
+}
+
+static void gru_step_early(const gru_run *r)
+{
+    const rnnrt_cell_step *s = r->s;
+    const rnnrt_cell *cell = r->cell;
+    const int64_t pitch = 3 * r->pad;
+    float *spare = s->scratch + s->rows * pitch;
+    const int rowwise = act_rowwise(&cell->activation);
+    if (s->rows == 1) {
+        for (int64_t left = r->b.count; left > 0;) {
+            const int64_t take = left >= 3 ? 3 : 1;
+            const int64_t at = s->zigzag ? left - take : r->b.count - left;
+            if (take == 3)
+                gru_early_trio(r, at);
+            else
+                gru_early_1(r, at, 0);
+            left -= take;
+        }
+    } else {
+        for (int64_t i = 0; i < r->b.count; i++)
+            for (int64_t row = 0; row < s->rows;) {
+                const int64_t take = tile_rows(s->rows - row);
+                gru_earlies[take - 1](r, s->zigzag ? r->b.count - 1 - i : i, row);
+                row += take;
+            }
+    }
+    for (int64_t row = 0; row < s->rows; row++) {
+        float *z = s->scratch + row * pitch;
+        gru_early_gates(cell, z, z + r->pad, s->h + row * s->h_stride, spare);
+    }
+    const panel_job job = {
+        .columns = cell->units, .pitch = 4,
+        .start = s->scratch + 2 * r->pad, .start_stride = pitch,
+        .x = s->scratch + r->pad, .x_stride = pitch, .x_count = cell->units, .wx = r->candidate,
+        .y = s->h_out, .y_stride = s->h_out_stride,
+        .activation = rowwise ? &linear_activation : &cell->activation,
+        .end = rowwise ? PANEL_ACTIVATE : PANEL_CANDIDATE,
+        .gate = s->scratch, .gate_stride = pitch, .old = s->h, .old_stride = s->h_stride,
+    };
+    panel_run(&job, s->rows, 0, panel_count(cell->units, 4), s->zigzag);
+    for (int64_t row = 0; rowwise && row < s->rows; row++) {
+        float *out = s->h_out + row * s->h_out_stride;
+        row_apply(&cell->activation, cell->units, out, out, spare);
+        gru_blend(cell->units, s->scratch + row * pitch, s->h + row * s->h_stride, out, out);
+    }
+}
+
+/* reset_after gates of one row from its finished chains, all activations allowed; xh is overwritten */
+static void gru_row(const rnnrt_cell *cell, float *z, float *r, float *xh, const float *hh, const float *h,
+                    float *h_out, float *scratch)
+{
+    const int64_t n = cell->units;
+    row_apply(&cell->recurrent_activation, n, z, z, scratch);
+    row_apply(&cell->recurrent_activation, n, r, r, scratch);
+    for (int64_t u = 0; u < n; u += VL) {
+        const int64_t left = least(VL, n - u);
+        v_storen(xh + u, v_fma(v_loadn(r + u, left), v_loadn(hh + u, left), v_loadn(xh + u, left)), left);
+    }
+    row_apply(&cell->activation, n, xh, xh, scratch);
+    gru_blend(n, z, h, xh, h_out);
+}
+
+static void gru_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
+{
+    const gru_layout l = gru_layout_of(cell);
+    float *const p = packed;
+    const int64_t u = cell->units, n = 3 * u;
+    for (int64_t i = 0; i < l.floats; i++)
+        p[i] = 0.0f;
+    if (w->bias)
+        blocks_pack(&l.b, 1, w->bias, n, p);
+    blocks_pack(&l.b, cell->features, w->kernel, n, p + l.kernel);
+    if (!cell->reset_after) {
+        blocks two = l.b;
+        two.gates = 2;
+        blocks_pack(&two, u, w->recurrent, n, p + l.recurrent);
+        panel_pack(u, u, (const float *)w->recurrent + 2 * u, n, p + l.candidate);
+        return;
+    }
+    blocks_pack(&l.b, u, w->recurrent, n, p + l.recurrent);
+    if (!w->bias)
+        return;
+    float *const hidden = p + l.recurrent_bias;
+    blocks_pack(&l.b, 1, w->bias + n, n, hidden);
+    for (int64_t i = 0; i < l.b.count; i++) {
+        const int64_t width = i < l.b.full ? VL : l.b.tail_width;
+        for (int64_t j = i * 3 * VL; j < i * 3 * VL + 2 * width; j++)
+            p[j] += hidden[j];
+    }
+}
+
+static void gru_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
+{
+    const gru_layout l = gru_layout_of(cell);
+    out->z_width = round_up(l.b.columns, 16);
+    out->packed_bytes = l.floats * (int64_t)sizeof(float);
+    out->blocks = cell->reset_after && !cell_rowwise(cell) ? l.b.count : 1;
+}
+
+static int64_t gru_scratch_floats(const rnnrt_cell *cell, int64_t rows)
+{
+    const int64_t pad = round_up(cell->units, 16);
+    if (!cell->reset_after)
+        return rows * 3 * pad + pad;
+    return cell_rowwise(cell) ? 2 * round_up(blocks_of(cell->units, 3, 1).columns, 16) + 7 * pad : 0;
+}
+
+static void gru_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
+                        int64_t z_stride)
+{
+    const gru_run r = gru_view(cell, 0);
+    const panel_job job = {
+        .columns = r.b.columns, .pitch = 3, .start = r.bias,
+        .x = x, .x_stride = x_stride, .x_count = cell->features, .wx = r.kernel,
+        .y = z, .y_stride = z_stride,
+        .activation = &linear_activation, .end = PANEL_ACTIVATE,
+    };
+    panel_run(&job, rows, 0, r.b.count, 0);
+}
+
+static void gru_step_rowwise(const gru_run *r)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t columns = round_up(r->b.columns, 16), n = r->cell->units;
+    float *in = s->scratch, *hid = in + columns, *x3 = hid + columns, *h3 = x3 + 3 * n, *spare = h3 + 3 * n;
+    for (int64_t row = 0; row < s->rows; row++) {
+        const float *h = s->h + row * s->h_stride;
+        panel_job job = {
+            .columns = r->b.columns, .pitch = 3,
+            .start = s->z ? s->z + row * s->z_stride : r->bias,
+            .x = s->z ? h : s->x + row * s->x_stride, .x_count = s->z ? 0 : r->cell->features,
+            .wx = r->kernel, .y = in, .activation = &linear_activation, .end = PANEL_ACTIVATE,
+        };
+        panel_run(&job, 1, 0, r->b.count, s->zigzag);
+        for (int64_t i = 0; i < r->b.count; i++) {
+            const int64_t width = i < r->b.full ? VL : r->b.tail_width, at = i * 3 * VL;
+            for (int64_t j = at; j < at + 3 * width; j++)
+                hid[j] = j < at + 2 * width ? in[j] : r->recurrent_bias[j];
+            for (int64_t j = at + 3 * width; j < least(r->b.columns, at + 3 * VL); j++)
+                hid[j] = 0.0f;
+        }
+        job.start = hid;
+        job.x = h;
+        job.x_count = n;
+        job.wx = r->recurrent;
+        job.y = hid;
+        panel_run(&job, 1, 0, r->b.count, s->zigzag);
+        blocks_unpack(&r->b, in, x3);
+        blocks_unpack(&r->b, hid, h3);
+        gru_row(r->cell, h3, h3 + n, x3 + 2 * n, h3 + 2 * n, h, s->h_out + row * s->h_out_stride, spare);
+    }
+}
+
+V_INLINE int gru_kind(const blocks *b, int64_t at)
+{
+    return at < b->full ? 2 : b->tail_width * 4 == VL ? 0 : 1;
+}
+
+static void gru_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
+{
+    const gru_run r = gru_view(cell, s);
+    if (!cell->reset_after) {
+        gru_step_early(&r);
+        return;
+    }
+    if (cell_rowwise(cell)) {
+        gru_step_rowwise(&r);
+        return;
+    }
+    const int usual = cell_usual(cell);
+    const int64_t begin = s->block_begin, end = s->block_end;
+    if (s->rows == 1) {
+        for (int64_t left = end - begin; left > 0;) {
+            /* three blocks are nine chains; four are better as two and two */
+            int64_t take = left >= 3 && left != 4 ? 3 : left >= 2 ? 2 : 1;
+            int64_t at = s->zigzag ? begin + left - take : end - left;
+            if (take == 3 && at + 3 > r.b.full) {
+                take = 2;
+                at = s->zigzag ? begin + left - take : end - left;
+            }
+            if (take == 3)
+                gru_trio(&r, usual, at);
+            else if (take == 2)
+                gru_duos[usual][gru_kind(&r.b, at + 1)](&r, at);
+            else
+                gru_tiles[usual][0][gru_kind(&r.b, at)](&r, at, 0);
+            left -= take;
+        }
+        return;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = s->zigzag ? end - 1 - (i - begin) : i;
+        for (int64_t row = 0; row < s->rows;) {
+            const int64_t take = tile_rows(s->rows - row);
+            gru_tiles[usual][take - 1][gru_kind(&r.b, at)](&r, at, row);
+            row += take;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,305 @@
+/* LSTM: gates i, f, c, o.
+ * Packed: bias (blocks.columns), kernel blocks, recurrent blocks.
+ * z: blocks.columns of one row. */
+#ifndef RNNRT_LSTM_H
+#define RNNRT_LSTM_H
+
+#include "blocks.h"
+#include "rowwise.h"
+
+V_INLINE blocks lstm_blocks(const rnnrt_cell *cell) { return blocks_of(cell->units, 4, 1); }
+
+V_INLINE int cell_rowwise(const rnnrt_cell *cell)
+{
+    return act_rowwise(&cell->activation) ||
+           (cell->kind != RNNRT_CELL_SIMPLE_RNN && act_rowwise(&cell->recurrent_activation));
+}
+V_INLINE int cell_usual(const rnnrt_cell *cell)
+{
+    return cell->activation.kind == RNNRT_ACT_TANH && cell->recurrent_activation.kind == RNNRT_ACT_SIGMOID;
+}
+
+/* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
+V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
+                         float *c_out, float *h_out, int64_t n)
+{
+    const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
+    const vf old = n == VL ? v_load(c) : v_loadn(c, n);
+    vf keep, state, out;
+    if (usual) {
+        i = v_sigmoid(i);
+        f = v_sigmoid(f);
+        g = v_tanh(g);
+        o = v_sigmoid(o);
+        state = v_fma(f, old, i * g);
+        out = o * v_tanh(state);
+    } else {
+        i = act_apply(gate, i);
+        g = act_apply(act, g);
+        keep = i * g;
+        f = act_apply(gate, f);
+        state = v_fma(f, old, keep);
+        o = act_apply(gate, o);
+        out = o * act_apply(act, state);
+    }
+    if (n == VL) {
+        v_store(c_out, state);
+        v_store(h_out, out);
+    } else {
+        v_storen(c_out, state, n);
+        v_storen(h_out, out, n);
+    }
+}
+
+typedef struct lstm_run {
+    const rnnrt_cell *cell;
+    const rnnrt_cell_step *s;
+    blocks b;
+    const float *bias, *kernel, *recurrent;
+} lstm_run;
+
+V_INLINE lstm_run lstm_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
+{
+    lstm_run run = {.cell = cell, .s = s, .b = lstm_blocks(cell), .bias = cell->packed};
+    run.kernel = run.bias + round_up(run.b.columns, 16);
+    run.recurrent = run.kernel + round_up(run.b.columns * cell->features, 16);
+    return run;
+}
+
+/* the epilogue of one row of block `at` */
+V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int64_t row, const vf *acc)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t u = at * VL;
+    lstm_units(usual, r->cell, block_gate(acc, width, 0), block_gate(acc, width, 1), block_gate(acc, width, 2),
+               block_gate(acc, width, 3), s->c + row * s->c_stride + u, s->c_out + row * s->c_out_stride + u,
+               s->h_out + row * s->h_out_stride + u, blocks_units(&r->b, at));
+}
+
+#define LSTM_START(N, m, v) acc[(m) * (N) + (v)] = v_load(start + (m) * stride + (v) * VL);
+#define LSTM_START1(m, v) LSTM_START(1, m, v)
+#define LSTM_START2(m, v) LSTM_START(2, m, v)
+#define LSTM_START4(m, v) LSTM_START(4, m, v)
+#define LSTM_ROW1(X, m) VEC_1(LSTM_START1, m)
+#define LSTM_ROW2(X, m) VEC_2(LSTM_START2, m)
+#define LSTM_ROW4(X, m) VEC_4(LSTM_START4, m)
+#define LSTM_END1(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 1);
+#define LSTM_END2(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 2);
+#define LSTM_END4(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 4);
+
+/* M rows of one block whose row is N vectors and W units */
+#define DEFINE_LSTM_TILE(M, N, W)                                                                      \
+    V_INLINE void lstm_body_##M##_##N(const lstm_run *r, int usual, int64_t at, int64_t row)           \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 4 * VL;                 \
+        const float *start = s->z ? s->z + row * s->z_stride + column : r->bias + column;              \
+        const int64_t stride = s->z ? s->z_stride : 0;                                                 \
+        vf acc[(M) * (N)];                                                                             \
+        (void)stride;                                                                                  \
+        REP_##M(LSTM_ROW##N, _)                                                                        \
+        if (!s->z)                                                                                     \
+            chain_##M##_##N(acc, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d);    \
+        chain_##M##_##N(acc, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u);     \
+        REP_##M(LSTM_END##N, W)                                                                        \
+    }                                                                                                  \
+    static void lstm_usual_##M##_##N(const lstm_run *r, int64_t at, int64_t row)                       \
+    {                                                                                                  \
+        lstm_body_##M##_##N(r, 1, at, row);                                                            \
+    }                                                                                                  \
+    static void lstm_any_##M##_##N(const lstm_run *r, int64_t at, int64_t row)                         \
+    {                                                                                                  \
+        lstm_body_##M##_##N(r, 0, at, row);                                                            \
+    }
+
+/* two blocks of a single row, the second of N vectors and W units */
+#define DEFINE_LSTM_DUO(N, W)                                                                          \
+    V_INLINE void lstm_duo_body_##N(const lstm_run *r, int usual, int64_t at)                          \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 4 * VL;                 \
+        const float *start = (s->z ? s->z : r->bias) + column;                                         \
+        vf a[4], b[N];                                                                                 \
+        VEC_4(DUO_START_A, _) VEC_##N(DUO_START_B, 4)                                                  \
+        if (!s->z)                                                                                     \
+            duo_4_##N(a, b, s->x, d, r->kernel + column * d, r->kernel + (column + 4 * VL) * d);       \
+        duo_4_##N(a, b, s->h, u, r->recurrent + column * u, r->recurrent + (column + 4 * VL) * u);     \
+        lstm_end(r, usual, VL, at, 0, a);                                                              \
+        lstm_end(r, usual, W, at + 1, 0, b);                                                           \
+    }                                                                                                  \
+    static void lstm_duo_usual_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 1, at); }     \
+    static void lstm_duo_any_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 0, at); }
+
+#if VL >= 16
+#define DEFINE_LSTM_TILES(M)                                                                           \
+    DEFINE_LSTM_TILE(M, 4, VL) DEFINE_LSTM_TILE(M, 2, VL / 2) DEFINE_LSTM_TILE(M, 1, VL / 4)
+#define LSTM_ENTRIES(A, M) {lstm_##A##_##M##_1, lstm_##A##_##M##_2, lstm_##A##_##M##_4}
+DEFINE_LSTM_DUO(4, VL)
+DEFINE_LSTM_DUO(2, VL / 2)
+DEFINE_LSTM_DUO(1, VL / 4)
+#define LSTM_DUO_ENTRIES(A) {lstm_duo_##A##_1, lstm_duo_##A##_2, lstm_duo_##A##_4}
+#elif VL >= 8
+#define DEFINE_LSTM_TILES(M) DEFINE_LSTM_TILE(M, 4, VL) DEFINE_LSTM_TILE(M, 2, VL / 2)
+#define LSTM_ENTRIES(A, M) {0, lstm_##A##_##M##_2, lstm_##A##_##M##_4}
+DEFINE_LSTM_DUO(4, VL)
+DEFINE_LSTM_DUO(2, VL / 2)
+#define LSTM_DUO_ENTRIES(A) {0, lstm_duo_##A##_2, lstm_duo_##A##_4}
+#else
+#define DEFINE_LSTM_TILES(M) DEFINE_LSTM_TILE(M, 4, VL)
+#define LSTM_ENTRIES(A, M) {0, 0, lstm_##A##_##M##_4}
+DEFINE_LSTM_DUO(4, VL)
+#define LSTM_DUO_ENTRIES(A) {0, 0, lstm_duo_##A##_4}
+#endif
+DEFINE_LSTM_TILES(1)
+DEFINE_LSTM_TILES(2)
+#if V_ROWS >= 3
+DEFINE_LSTM_TILES(3)
+#endif
+#if V_ROWS >= 6
+DEFINE_LSTM_TILES(4)
+DEFINE_LSTM_TILES(5)
+DEFINE_LSTM_TILES(6)
+#endif
+typedef void lstm_tile(const lstm_run *, int64_t, int64_t);
+typedef void lstm_duo(const lstm_run *, int64_t);
+/* [usual][rows - 1][1, 2 or 4 vectors] */
+static lstm_tile *const lstm_tiles[2][V_ROWS][3] = {
+#define LSTM_TABLE2(A) LSTM_ENTRIES(A, 1), LSTM_ENTRIES(A, 2)
+#if V_ROWS >= 6
+#define LSTM_TABLE(A)                                                                                  \
+    LSTM_TABLE2(A), LSTM_ENTRIES(A, 3), LSTM_ENTRIES(A, 4), LSTM_ENTRIES(A, 5), LSTM_ENTRIES(A, 6)
+#elif V_ROWS >= 3
+#define LSTM_TABLE(A) LSTM_TABLE2(A), LSTM_ENTRIES(A, 3)
+#else
+#define LSTM_TABLE(A) LSTM_TABLE2(A)
+#endif
+    {LSTM_TABLE(any)},
+    {LSTM_TABLE(usual)},
+};
+static lstm_duo *const lstm_duos[2][3] = {LSTM_DUO_ENTRIES(any), LSTM_DUO_ENTRIES(usual)};
+
+V_INLINE int lstm_kind(const blocks *b, int64_t at)
+{
+    return at < b->full ? 2 : b->tail_width * 4 == VL ? 0 : 1;
+}
+
+/* gates of one row from its finished chains, gate after gate, all activations allowed;
+ * z is overwritten; scratch: 2 * units */
+static void lstm_row(const rnnrt_cell *cell, float *z, const float *c, float *c_out, float *h_out,
+                     float *scratch)
+{
+    const int64_t n = cell->units;
+    const rnnrt_activation *gate = &cell->recurrent_activation;
+    float *i = z, *f = z + n, *g = z + 2 * n, *o = z + 3 * n, *t = scratch + n;
+    row_apply(gate, n, i, i, scratch);
+    row_apply(gate, n, f, f, scratch);
+    row_apply(&cell->activation, n, g, g, scratch);
+    row_apply(gate, n, o, o, scratch);
+    for (int64_t u = 0; u < n; u += VL) {
+        const int64_t left = least(VL, n - u);
+        const vf ig = v_loadn(i + u, left) * v_loadn(g + u, left);
+        v_storen(c_out + u, v_fma(v_loadn(f + u, left), v_loadn(c + u, left), ig), left);
+    }
+    row_apply(&cell->activation, n, c_out, t, scratch);
+    for (int64_t u = 0; u < n; u += VL) {
+        const int64_t left = least(VL, n - u);
+        v_storen(h_out + u, v_loadn(o + u, left) * v_loadn(t + u, left), left);
+    }
+}
+
+static void lstm_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
+{
+    const blocks b = lstm_blocks(cell);
+    float *p = packed;
+    const int64_t n = 4 * cell->units;
+    if (w->bias)
+        blocks_pack(&b, 1, w->bias, n, p);
+    else
+        for (int64_t i = 0; i < b.columns; i++)
+            p[i] = 0.0f;
+    p += round_up(b.columns, 16);
+    blocks_pack(&b, cell->features, w->kernel, n, p);
+    p += round_up(b.columns * cell->features, 16);
+    blocks_pack(&b, cell->units, w->recurrent, n, p);
+}
+
+static void lstm_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
+{
+    const blocks b = lstm_blocks(cell);
+    out->z_width = round_up(b.columns, 16);
+    out->packed_bytes = (out->z_width + round_up(b.columns * cell->features, 16) +
+                         round_up(b.columns * cell->units, 16)) * (int64_t)sizeof(float);
+    out->blocks = cell_rowwise(cell) ? 1 : b.count;
+}
+
+static int64_t lstm_scratch_floats(const rnnrt_cell *cell)
+{
+    return cell_rowwise(cell) ? round_up(lstm_blocks(cell).columns, 16) + 6 * cell->units : 0;
+}
+
+static void lstm_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
+                         int64_t z_stride)
+{
+    const lstm_run r = lstm_view(cell, 0);
+    const panel_job job = {
+        .columns = r.b.columns, .pitch = 4, .start = r.bias,
+        .x = x, .x_stride = x_stride, .x_count = cell->features, .wx = r.kernel,
+        .y = z, .y_stride = z_stride,
+        .activation = &linear_activation, .end = PANEL_ACTIVATE,
+    };
+    panel_run(&job, rows, 0, r.b.count, 0);
+}
+
+/* rowwise activations see whole gates: chains of a row first, then its gates */
+static void lstm_step_rowwise(const lstm_run *r)
+{
+    const rnnrt_cell_step *s = r->s;
+    float *chains = s->scratch, *z = chains + round_up(r->b.columns, 16);
+    for (int64_t row = 0; row < s->rows; row++) {
+        const panel_job job = {
+            .columns = r->b.columns, .pitch = 4,
+            .start = s->z ? s->z + row * s->z_stride : r->bias,
+            .x = s->z ? s->h : s->x + row * s->x_stride, .x_count = s->z ? 0 : r->cell->features,
+            .wx = r->kernel,
+            .h = s->h + row * s->h_stride, .h_count = r->cell->units, .wh = r->recurrent,
+            .y = chains, .activation = &linear_activation, .end = PANEL_ACTIVATE,
+        };
+        panel_run(&job, 1, 0, r->b.count, s->zigzag);
+        blocks_unpack(&r->b, chains, z);
+        lstm_row(r->cell, z, s->c + row * s->c_stride, s->c_out + row * s->c_out_stride,
+                 s->h_out + row * s->h_out_stride, z + 4 * r->cell->units);
+    }
+}
+
+static void lstm_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
+{
+    const lstm_run r = lstm_view(cell, s);
+    if (cell_rowwise(cell)) {
+        lstm_step_rowwise(&r);
+        return;
+    }
+    const int usual = cell_usual(cell);
+    const int64_t begin = s->block_begin, end = s->block_end;
+    if (s->rows == 1) {
+        for (int64_t left = end - begin; left > 0;) {
+            const int64_t take = left >= 2 ? 2 : 1;
+            const int64_t at = s->zigzag ? begin + left - take : end - left;
+            if (take == 2)
+                lstm_duos[usual][lstm_kind(&r.b, at + 1)](&r, at);
+            else
+                lstm_tiles[usual][0][lstm_kind(&r.b, at)](&r, at, 0);
+            left -= take;
+        }
+        return;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t at = s->zigzag ? end - 1 - (i - begin) : i;
+        for (int64_t row = 0; row < s->rows;) {
+            const int64_t take = tile_rows(s->rows - row);
+            lstm_tiles[usual][take - 1][lstm_kind(&r.b, at)](&r, at, row);
+            row += take;
+        }
+    }
+}
+
+#endif

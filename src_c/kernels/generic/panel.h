@@ -1,0 +1,326 @@
+/* Chains: the one loop under every matrix product.
+ *
+ * chain_M_N carries M rows x N vectors of accumulators through k inputs: a = fma(x[k], w[k], a).
+ * w holds k rows of N vectors. Accumulators are separately named, since arrays stay on the stack.
+ * duo_A_B carries one row through two panels of A and B vectors at once, trio_N through three of N:
+ * a single row needs about eight chains to hide the latency of the fma. */
+#ifndef RNNRT_PANEL_H
+#define RNNRT_PANEL_H
+
+#include "rowwise.h"
+
+#define REP_1(F, X) F(X, 0)
+#define REP_2(F, X) REP_1(F, X) F(X, 1)
+#define REP_3(F, X) REP_2(F, X) F(X, 2)
+#define REP_4(F, X) REP_3(F, X) F(X, 3)
+#define REP_5(F, X) REP_4(F, X) F(X, 4)
+#define REP_6(F, X) REP_5(F, X) F(X, 5)
+/* the same words again, since a macro does not expand inside itself */
+#define VEC_1(F, X) F(X, 0)
+#define VEC_2(F, X) VEC_1(F, X) F(X, 1)
+#define VEC_3(F, X) VEC_2(F, X) F(X, 2)
+#define VEC_4(F, X) VEC_3(F, X) F(X, 3)
+
+#define CH_LOAD(N, m, v) vf a##m##_##v = acc[(m) * (N) + (v)];
+#define CH_KEEP(N, m, v) acc[(m) * (N) + (v)] = a##m##_##v;
+#define CH_LOAD1(m, v) CH_LOAD(1, m, v)
+#define CH_LOAD2(m, v) CH_LOAD(2, m, v)
+#define CH_LOAD3(m, v) CH_LOAD(3, m, v)
+#define CH_LOAD4(m, v) CH_LOAD(4, m, v)
+#define CH_KEEP1(m, v) CH_KEEP(1, m, v)
+#define CH_KEEP2(m, v) CH_KEEP(2, m, v)
+#define CH_KEEP3(m, v) CH_KEEP(3, m, v)
+#define CH_KEEP4(m, v) CH_KEEP(4, m, v)
+#define CH_ROW_LOAD(N, m) VEC_##N(CH_LOAD##N, m)
+#define CH_ROW_KEEP(N, m) VEC_##N(CH_KEEP##N, m)
+#define CH_ROW_LOAD1(X, m) CH_ROW_LOAD(1, m)
+#define CH_ROW_LOAD2(X, m) CH_ROW_LOAD(2, m)
+#define CH_ROW_LOAD3(X, m) CH_ROW_LOAD(3, m)
+#define CH_ROW_LOAD4(X, m) CH_ROW_LOAD(4, m)
+#define CH_ROW_KEEP1(X, m) CH_ROW_KEEP(1, m)
+#define CH_ROW_KEEP2(X, m) CH_ROW_KEEP(2, m)
+#define CH_ROW_KEEP3(X, m) CH_ROW_KEEP(3, m)
+#define CH_ROW_KEEP4(X, m) CH_ROW_KEEP(4, m)
+#define CH_POINTER(X, m) const float *const x##m = x + (m) * x_stride;
+#define CH_INPUT(X, m) const vf b##m = v_set1(x##m[i]);
+#define CH_FMA(v, m) a##m##_##v = v_fma(b##m, wv, a##m##_##v);
+#define CH_COLUMN(M, v)                                                                                \
+    {                                                                                                  \
+        const vf wv = v_load(w + (v) * VL);                                                            \
+        REP_##M(CH_FMA, v)                                                                             \
+    }
+#define CH_COLUMN1(X, v) CH_COLUMN(1, v)
+#define CH_COLUMN2(X, v) CH_COLUMN(2, v)
+#define CH_COLUMN3(X, v) CH_COLUMN(3, v)
+#define CH_COLUMN4(X, v) CH_COLUMN(4, v)
+#define CH_COLUMN5(X, v) CH_COLUMN(5, v)
+#define CH_COLUMN6(X, v) CH_COLUMN(6, v)
+
+#define DEFINE_CHAIN(M, N)                                                                             \
+    V_INLINE void chain_##M##_##N(vf *acc, const float *x, int64_t x_stride, int64_t k, const float *w) \
+    {                                                                                                  \
+        (void)x_stride;                                                                                \
+        REP_##M(CH_POINTER, _) REP_##M(CH_ROW_LOAD##N, _)                                              \
+        for (int64_t i = 0; i < k; i++, w += (N) * VL) {                                               \
+            REP_##M(CH_INPUT, _)                                                                       \
+            VEC_##N(CH_COLUMN##M, _)                                                                   \
+        }                                                                                              \
+        REP_##M(CH_ROW_KEEP##N, _)                                                                     \
+    }
+
+#define DEFINE_CHAINS(M) DEFINE_CHAIN(M, 1) DEFINE_CHAIN(M, 2) DEFINE_CHAIN(M, 3) DEFINE_CHAIN(M, 4)
+DEFINE_CHAINS(1)
+DEFINE_CHAINS(2)
+#if V_ROWS >= 3
+DEFINE_CHAINS(3)
+#endif
+#if V_ROWS >= 6
+DEFINE_CHAINS(4)
+DEFINE_CHAINS(5)
+DEFINE_CHAINS(6)
+#endif
+
+/* one row, several panels: panel m's accumulators are a##m##_##v */
+#define ONE_LOAD(m, v) vf a##m##_##v = acc##m[v];
+#define ONE_KEEP(m, v) acc##m[v] = a##m##_##v;
+#define ONE_FMA(m, v) a##m##_##v = v_fma(b, v_load(w##m + (v) * VL), a##m##_##v);
+
+#define DEFINE_DUO(A, B)                                                                               \
+    V_INLINE void duo_##A##_##B(vf *acc0, vf *acc1, const float *x, int64_t k, const float *w0,        \
+                                const float *w1)                                                       \
+    {                                                                                                  \
+        VEC_##A(ONE_LOAD, 0) VEC_##B(ONE_LOAD, 1)                                                      \
+        for (int64_t i = 0; i < k; i++, w0 += (A) * VL, w1 += (B) * VL) {                              \
+            const vf b = v_set1(x[i]);                                                                 \
+            VEC_##A(ONE_FMA, 0)                                                                        \
+            VEC_##B(ONE_FMA, 1)                                                                        \
+        }                                                                                              \
+        VEC_##A(ONE_KEEP, 0) VEC_##B(ONE_KEEP, 1)                                                      \
+    }
+DEFINE_DUO(4, 4)
+DEFINE_DUO(4, 3)
+DEFINE_DUO(4, 2)
+DEFINE_DUO(4, 1)
+DEFINE_DUO(3, 3)
+DEFINE_DUO(3, 2)
+DEFINE_DUO(3, 1)
+
+#define DEFINE_TRIO(N)                                                                                 \
+    V_INLINE void trio_##N(vf *acc0, vf *acc1, vf *acc2, const float *x, int64_t k, const float *w0,   \
+                           const float *w1, const float *w2)                                           \
+    {                                                                                                  \
+        VEC_##N(ONE_LOAD, 0) VEC_##N(ONE_LOAD, 1) VEC_##N(ONE_LOAD, 2)                                 \
+        for (int64_t i = 0; i < k; i++, w0 += (N) * VL, w1 += (N) * VL, w2 += (N) * VL) {              \
+            const vf b = v_set1(x[i]);                                                                 \
+            VEC_##N(ONE_FMA, 0)                                                                        \
+            VEC_##N(ONE_FMA, 1)                                                                        \
+            VEC_##N(ONE_FMA, 2)                                                                        \
+        }                                                                                              \
+        VEC_##N(ONE_KEEP, 0) VEC_##N(ONE_KEEP, 1) VEC_##N(ONE_KEEP, 2)                                 \
+    }
+DEFINE_TRIO(2)
+DEFINE_TRIO(3)
+
+/* Rows are shared out evenly: 16 rows in tiles of at most 6 are 6, 5, 5. */
+V_INLINE int64_t tile_rows(int64_t left)
+{
+    const int64_t tiles = (left + V_ROWS - 1) / V_ROWS;
+    return (left + tiles - 1) / tiles;
+}
+
+V_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+V_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* ---- panels: `columns` columns in panels of `pitch` vectors, the last of 1..pitch ---- */
+
+V_INLINE int64_t panel_count(int64_t columns, int64_t pitch)
+{
+    return (columns + pitch * VL - 1) / (pitch * VL);
+}
+V_INLINE int panel_vectors(int64_t columns, int64_t pitch, int64_t p)
+{
+    const int64_t left = columns - p * pitch * VL;
+    return (int)(left >= pitch * VL ? pitch : (left + VL - 1) / VL);
+}
+V_INLINE int64_t panel_width(int64_t columns) { return round_up(columns, VL); }
+
+/* w (k, columns), row stride ws: panel of 4 vectors after panel, row after row */
+static void panel_pack(int64_t k, int64_t columns, const float *w, int64_t ws, float *packed)
+{
+    for (int64_t first = 0; first < columns; first += 4 * VL) {
+        const int64_t real = least(4 * VL, columns - first);
+        const int64_t width = round_up(real, VL);
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t j = 0; j < width; j++)
+                *packed++ = j < real ? w[i * ws + first + j] : 0.0f;
+    }
+}
+
+/* start -> chain over x -> chain over h -> end, where `end` is one of */
+enum panel_end {
+    PANEL_ACTIVATE, /* y = act(chain), `columns` wide */
+    PANEL_CANDIDATE /* GRU, reset before: y = fma(z, h - g, g) with g = act(chain) */
+};
+
+typedef struct panel_job {
+    int64_t columns, pitch; /* pitch: vectors of a whole panel, 4, or 3 for the gates of a GRU */
+    const float *start;  /* bias or hoisted sums, panel_width(columns) of them readable */
+    int64_t start_stride; /* 0: one bias for all rows */
+    const float *x;
+    int64_t x_stride, x_count;
+    const float *wx;
+    const float *h;
+    int64_t h_stride, h_count;
+    const float *wh; /* h_count 0: no second chain */
+    float *y;
+    int64_t y_stride;
+    const rnnrt_activation *activation;
+    enum panel_end end;
+    const float *gate, *old; /* PANEL_CANDIDATE: z and h */
+    int64_t gate_stride, old_stride;
+} panel_job;
+
+/* columns p*4*VL ... of one row */
+V_NOINLINE void panel_finish(const panel_job *j, int64_t p, int64_t row, int vectors, const vf *acc)
+{
+    const int64_t first = p * j->pitch * VL;
+    const int linear = j->activation->kind == RNNRT_ACT_LINEAR || act_rowwise(j->activation);
+    const int tanh = j->activation->kind == RNNRT_ACT_TANH;
+    for (int v = 0; v < vectors; v++) {
+        const int64_t at = first + v * VL;
+        const int64_t n = least(VL, j->columns - at);
+        vf g = linear ? acc[v] : tanh ? v_tanh(acc[v]) : act_apply(j->activation, acc[v]);
+        if (j->end == PANEL_CANDIDATE) {
+            const vf z = v_loadn(j->gate + row * j->gate_stride + at, n);
+            const vf h = v_loadn(j->old + row * j->old_stride + at, n);
+            g = v_fma(z, h - g, g);
+        }
+        float *y = j->y + row * j->y_stride + at;
+        if (n == VL)
+            v_store(y, g);
+        else
+            v_storen(y, g, n);
+    }
+}
+
+#define PANEL_START(N, m, v) acc[(m) * (N) + (v)] = v_load(start + (m) * j->start_stride + (v) * VL);
+#define PANEL_START1(m, v) PANEL_START(1, m, v)
+#define PANEL_START2(m, v) PANEL_START(2, m, v)
+#define PANEL_START3(m, v) PANEL_START(3, m, v)
+#define PANEL_START4(m, v) PANEL_START(4, m, v)
+#define PANEL_ROW1(X, m) VEC_1(PANEL_START1, m)
+#define PANEL_ROW2(X, m) VEC_2(PANEL_START2, m)
+#define PANEL_ROW3(X, m) VEC_3(PANEL_START3, m)
+#define PANEL_ROW4(X, m) VEC_4(PANEL_START4, m)
+
+#define DEFINE_PANEL(M, N)                                                                             \
+    static void panel_##M##_##N(const panel_job *j, int64_t p, int64_t row)                            \
+    {                                                                                                  \
+        const float *start = j->start + row * j->start_stride + p * j->pitch * VL;                     \
+        vf acc[(M) * (N)];                                                                             \
+        REP_##M(PANEL_ROW##N, _)                                                                       \
+        chain_##M##_##N(acc, j->x + row * j->x_stride, j->x_stride, j->x_count,                        \
+                        j->wx + p * j->pitch * VL * j->x_count);                                       \
+        if (j->h_count)                                                                                \
+            chain_##M##_##N(acc, j->h + row * j->h_stride, j->h_stride, j->h_count,                    \
+                            j->wh + p * j->pitch * VL * j->h_count);                                   \
+        vf done[(M) * (N)];                                                                            \
+        REP_##M(PANEL_KEEP##N, _)                                                                      \
+        for (int m = 0; m < (M); m++)                                                                  \
+            panel_finish(j, p, row + m, N, done + m * (N));                                            \
+    }
+#define PANEL_COPY(N, m, v) done[(m) * (N) + (v)] = acc[(m) * (N) + (v)];
+#define PANEL_COPY1(m, v) PANEL_COPY(1, m, v)
+#define PANEL_COPY2(m, v) PANEL_COPY(2, m, v)
+#define PANEL_COPY3(m, v) PANEL_COPY(3, m, v)
+#define PANEL_COPY4(m, v) PANEL_COPY(4, m, v)
+#define PANEL_KEEP1(X, m) VEC_1(PANEL_COPY1, m)
+#define PANEL_KEEP2(X, m) VEC_2(PANEL_COPY2, m)
+#define PANEL_KEEP3(X, m) VEC_3(PANEL_COPY3, m)
+#define PANEL_KEEP4(X, m) VEC_4(PANEL_COPY4, m)
+
+#define DEFINE_PANELS(M) DEFINE_PANEL(M, 1) DEFINE_PANEL(M, 2) DEFINE_PANEL(M, 3) DEFINE_PANEL(M, 4)
+#define PANEL_ENTRIES(M) {panel_##M##_1, panel_##M##_2, panel_##M##_3, panel_##M##_4}
+typedef void panel_tile(const panel_job *, int64_t, int64_t);
+DEFINE_PANELS(1)
+DEFINE_PANELS(2)
+#if V_ROWS >= 3
+DEFINE_PANELS(3)
+#endif
+#if V_ROWS >= 6
+DEFINE_PANELS(4)
+DEFINE_PANELS(5)
+DEFINE_PANELS(6)
+#endif
+static panel_tile *const panel_tiles[V_ROWS][4] = {
+    PANEL_ENTRIES(1), PANEL_ENTRIES(2),
+#if V_ROWS >= 3
+    PANEL_ENTRIES(3),
+#endif
+#if V_ROWS >= 6
+    PANEL_ENTRIES(4), PANEL_ENTRIES(5), PANEL_ENTRIES(6),
+#endif
+};
+
+/* panels p (A vectors) and p + 1 (B vectors) of one row */
+#define DEFINE_PANEL_DUO(A, B)                                                                         \
+    static void panel_duo_##A##_##B(const panel_job *j, int64_t p)                                     \
+    {                                                                                                  \
+        const float *start = j->start + p * (A) * VL;                                                  \
+        vf a[A], b[B], done[A + B];                                                                    \
+        VEC_##A(DUO_START_A, _) VEC_##B(DUO_START_B, A)                                                \
+        const float *w = j->wx + p * (A) * VL * j->x_count;                                            \
+        duo_##A##_##B(a, b, j->x, j->x_count, w, w + (A) * VL * j->x_count);                           \
+        if (j->h_count) {                                                                              \
+            w = j->wh + p * (A) * VL * j->h_count;                                                     \
+            duo_##A##_##B(a, b, j->h, j->h_count, w, w + (A) * VL * j->h_count);                       \
+        }                                                                                              \
+        VEC_##A(DUO_KEEP_A, _) VEC_##B(DUO_KEEP_B, A)                                                  \
+        panel_finish(j, p, 0, (A) + (B), done);                                                        \
+    }
+#define DUO_START_A(A, v) a[v] = v_load(start + (v) * VL);
+#define DUO_START_B(A, v) b[v] = v_load(start + ((A) + (v)) * VL);
+#define DUO_KEEP_A(A, v) done[v] = a[v];
+#define DUO_KEEP_B(A, v) done[(A) + (v)] = b[v];
+DEFINE_PANEL_DUO(4, 1)
+DEFINE_PANEL_DUO(4, 2)
+DEFINE_PANEL_DUO(4, 3)
+DEFINE_PANEL_DUO(4, 4)
+DEFINE_PANEL_DUO(3, 1)
+DEFINE_PANEL_DUO(3, 2)
+DEFINE_PANEL_DUO(3, 3)
+typedef void panel_duo(const panel_job *, int64_t);
+static panel_duo *const panel_duos[2][4] = {
+    {panel_duo_3_1, panel_duo_3_2, panel_duo_3_3, 0},
+    {panel_duo_4_1, panel_duo_4_2, panel_duo_4_3, panel_duo_4_4},
+};
+
+/* panels [begin, end) of all rows */
+static void panel_run(const panel_job *j, int64_t rows, int64_t begin, int64_t end, int zigzag)
+{
+    if (rows == 1) {
+        for (int64_t left = end - begin; left > 0;) {
+            const int64_t take = left >= 2 ? 2 : 1;
+            const int64_t p = zigzag ? begin + left - take : end - left;
+            if (take == 2)
+                panel_duos[j->pitch - 3][panel_vectors(j->columns, j->pitch, p + 1) - 1](j, p);
+            else
+                panel_tiles[0][panel_vectors(j->columns, j->pitch, p) - 1](j, p, 0);
+            left -= take;
+        }
+        return;
+    }
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t p = zigzag ? end - 1 - (b - begin) : b;
+        const int vectors = panel_vectors(j->columns, j->pitch, p);
+        for (int64_t row = 0; row < rows;) {
+            const int64_t take = tile_rows(rows - row);
+            panel_tiles[take - 1][vectors - 1](j, p, row);
+            row += take;
+        }
+    }
+}
+
+static const rnnrt_activation linear_activation = {RNNRT_ACT_LINEAR, {0.0f, 0.0f, 0.0f}};
+
+#endif

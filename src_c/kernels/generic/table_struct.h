@@ -1,0 +1,14 @@
+/* The struct of kernels.h, from the static functions of the unit that includes this. */
+#ifndef RNNRT_TABLE_STRUCT_H
+#define RNNRT_TABLE_STRUCT_H
+
+#define RNNRT_TABLE(NAME, GROUP)                                                                       \
+    {                                                                                                  \
+        .name = NAME, .vector_floats = VL, .bitwise_group = GROUP, .cell_sizes = cell_sizes,           \
+        .cell_pack = cell_pack, .cell_scratch_bytes = cell_scratch_bytes,                              \
+        .cell_project = cell_project, .cell_step = cell_step,                                          \
+        .dense_packed_bytes = dense_packed_bytes, .dense_pack = dense_pack, .dense = dense_run,        \
+        .activate = act_elementwise, .activate_rows = activate_rows, .scale_shift = scale_shift,       \
+    }
+
+#endif

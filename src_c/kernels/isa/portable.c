@@ -1,0 +1,9 @@
+/* The kernels for any CPU: products and sums are rounded apart. */
+#ifdef __FAST_MATH__
+#error "fast-math would break the summation order"
+#endif
+#include "../kernels.h"
+#include "../simd/portable.h"
+#include "../generic/table.h"
+
+const rnnrt_kernels rnnrt_kernels_portable = RNNRT_TABLE("portable", 0);
