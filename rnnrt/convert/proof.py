@@ -54,8 +54,7 @@ def make(graph: Graph, weights: Mapping[str, np.ndarray], seed: int = 1) -> Proo
         exact, single = (_answer(references[d], graph, case) for d in (np.float64, np.float32))
         timed = _timed(graph) if cuts else [False] * len(exact)
         outputs = tuple(
-            _expect(graph, k, ref, estimate, timed[k], limit)
-            for k, (ref, estimate) in enumerate(zip(exact, single))
+            _expect(graph, k, ref, estimate, timed[k], limit) for k, (ref, estimate) in enumerate(zip(exact, single))
         )
         cases.append(ProofCase(case.seed, batch, case.steps, runs, outputs, cuts))
     return Proof(tuple(cases))
@@ -96,9 +95,7 @@ def _timed(graph: Graph) -> list[bool]:
     return [marks[t] == "step" for t in graph.outputs]
 
 
-def _expect(
-    graph: Graph, index: int, ref: np.ndarray, estimate: np.ndarray, timed: bool, limit: int
-) -> ProofOutput:
+def _expect(graph: Graph, index: int, ref: np.ndarray, estimate: np.ndarray, timed: bool, limit: int) -> ProofOutput:
     """The expected output with its tolerance, relative to max(1, |ref|)."""
     tensor = graph.tensors[graph.outputs[index]]
     stored = "float64" if tensor.dtype == "float64" else "float32"

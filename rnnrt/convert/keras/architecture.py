@@ -1,0 +1,105 @@
+"""The stored architecture (``{"class_name", "config"}``) as a :class:`~.spec.ModelSpec`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ConversionError, UnsupportedLayerError
+from .dialects import generation_of, normalise_class, normalise_config, version_tuple
+from .nodes import parse_calls, parse_references, rebase
+from .sequential import chain
+from .spec import LayerSpec, ModelSpec
+
+__all__ = ["parse_architecture", "parse_layer"]
+
+_INNER = {"TimeDistributed": ("layer",), "RNN": ("cell",), "Bidirectional": ("layer", "backward_layer")}
+_MODELS = ("Sequential", "Functional")
+_MAX_LAYERS = 100_000
+
+
+def parse_architecture(architecture: dict[str, Any], keras_version: str) -> ModelSpec:
+    """The model of a file.
+
+    Raises ConversionError for what is not a model, UnsupportedLayerError for a subclassed one.
+    """
+    generation = generation_of(keras_version, architecture)
+    if generation not in (1, 2, 3):
+        raise ConversionError(f"saved by Keras {keras_version}; versions 1 to 3 are known")
+    name = architecture.get("class_name")
+    if not isinstance(name, str) or "config" not in architecture:
+        raise ConversionError("the architecture has no 'class_name' and 'config'")
+    version = version_tuple(keras_version) or (generation,)
+    spec = parse_layer(architecture, generation, version, "", top=True)
+    if not isinstance(spec, ModelSpec):
+        raise UnsupportedLayerError(
+            f"{spec.name}: a model of the class {name!r} keeps its arithmetic in code, which is never run; "
+            "build it as a functional or Sequential model and save that",
+            spec.name,
+        )
+    return spec
+
+
+def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str, top: bool = False) -> LayerSpec:
+    """One layer, a wrapper with its inner layers, or a nested model. path is the parent's."""
+    if not isinstance(value, dict) or not isinstance(value.get("class_name"), str):
+        raise ConversionError(f"{path or 'model'}: a layer without a class name: {str(value)[:80]}")
+    stored = value["class_name"]
+    class_name = normalise_class(stored, generation)
+    config = value.get("config")
+    if class_name == "Sequential" and isinstance(config, list):  # Keras 1 and 2.0 to 2.2
+        config = {"layers": config}
+    if not isinstance(config, dict):
+        raise ConversionError(f"{path or 'model'}: the config of a {stored[:60]} is not an object")
+    name = config.get("name", value.get("name"))
+    if name is None and (top or class_name in _MODELS):
+        name = "model" if class_name == "Functional" else class_name.lower()
+    if name is None:
+        name = class_name.lower()
+    if not isinstance(name, str) or not name or "\0" in name or len(name) > 1024:
+        raise ConversionError(f"{path or 'model'}: the name of a {stored[:60]} is not valid: {str(name)[:80]!r}")
+    here = name if not path else f"{path}/{name}"
+    trainable = config.get("trainable", True) is not False
+    common: dict[str, Any] = {
+        "class_name": class_name,
+        "name": name,
+        "generation": generation,
+        "version": version,
+        "trainable": trainable,
+        "calls": parse_calls(value.get("inbound_nodes"), here),
+        "module": _text(value.get("module")),
+        "registered_name": _text(value.get("registered_name")),
+    }
+    if class_name in _MODELS and isinstance(config.get("layers"), list):
+        inside = "" if top else here
+        model = ModelSpec(config=dict(config), functional=class_name == "Functional", **common)
+        if len(config["layers"]) > _MAX_LAYERS:
+            raise ConversionError(f"{here}: {len(config['layers'])} layers")
+        model.layers = [parse_layer(v, generation, version, inside) for v in config["layers"]]
+        _check_names(model, here)
+        if model.functional:
+            model.inputs = parse_references(config.get("input_layers"), generation, f"{here}: input_layers")
+            model.outputs = parse_references(config.get("output_layers"), generation, f"{here}: output_layers")
+        else:
+            chain(model, value, here)
+        rebase(model, here)
+        return model
+    spec = LayerSpec(config=normalise_config(class_name, config, generation), **common)
+    for attr in _INNER.get(class_name, ()):
+        inner = spec.config.get(attr)
+        if isinstance(inner, dict):
+            spec.inner[attr] = parse_layer(inner, generation, version, here)
+    return spec
+
+
+def _check_names(model: ModelSpec, place: str) -> None:
+    seen: set[str] = set()
+    for k, layer in enumerate(model.layers):
+        if layer.name in seen:
+            if model.functional:
+                raise ConversionError(f"{place}: two layers are named {layer.name!r}")
+            layer.name = f"{layer.name}_{k}"  # old Sequential configs may lack names
+        seen.add(layer.name)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

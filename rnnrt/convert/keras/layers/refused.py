@@ -1,0 +1,86 @@
+"""Known classes that do not convert, with the reason and what to do instead."""
+
+from __future__ import annotations
+
+from .registry import refuse
+
+refuse(
+    "its code is stored as bytecode, which is never run",
+    "cut a training-only head (CTC) off with outputs=['<the layer before it>'], or use a layer instead",
+    "Lambda",
+)
+refuse("masks are not supported yet", "remove the masking layer if no step is ever masked", "Masking")
+refuse("not supported yet", "cut the model with outputs=[...] before it", "Bidirectional")
+refuse(
+    "layers that merge several tensors are not supported yet",
+    "cut the model with outputs=[...] before it",
+    "Add",
+    "Subtract",
+    "Multiply",
+    "Average",
+    "Maximum",
+    "Minimum",
+    "Concatenate",
+    "Dot",
+    "Merge",
+)
+refuse(
+    "convolution and pooling are not supported yet",
+    "cut the model with inputs=[...] after it, or outputs=[...] before it",
+    "Conv1D",
+    "Conv2D",
+    "Conv3D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalAveragePooling2D",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
+)
+refuse(
+    "works on strings, which rnnrt does not take",
+    "do this step before the model and cut it off with inputs=[...]",
+    "StringLookup",
+    "TextVectorization",
+    "Hashing",
+    "IntegerLookup",
+)
+refuse(
+    "a TensorFlow operation inside the graph, which is not supported",
+    "use a layer for it",
+    "TFOpLambda",
+    "SlicingOpLambda",
+    "TensorFlowOpLayer",
+)
+refuse(
+    "not supported yet",
+    "cut the model with outputs=[...] before it",
+    "Attention",
+    "AdditiveAttention",
+    "MultiHeadAttention",
+    "GroupQueryAttention",
+    "LayerNormalization",
+    "GroupNormalization",
+    "UnitNormalization",
+    "Normalization",
+    "Rescaling",
+    "CategoryEncoding",
+    "Discretization",
+    "EinsumDense",
+    "PReLU",
+    "Permute",
+    "Cropping1D",
+    "ZeroPadding1D",
+    "UpSampling1D",
+)
