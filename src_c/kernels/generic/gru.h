@@ -6,8 +6,8 @@
 #define RNNRT_GRU_H
 
 #include "blocks.h"
+#include "gates.h"
 #include "lstm.h"
-#include "rowwise.h"
 
 typedef struct gru_layout {
     blocks b;
@@ -306,37 +306,6 @@ static void gru_early_trio(const gru_run *r, int64_t at)
     v_store(to + 2 * r->pad + 2 * VL, c[2]);
 }
 
-/* act(z) in place, r = act(r) * h, both of `units` */
-static void gru_early_gates(const rnnrt_cell *cell, float *z, float *r, const float *h, float *scratch)
-{
-    const rnnrt_activation *gate = &cell->recurrent_activation;
-    const int64_t n = cell->units;
-    if (gate->kind == RNNRT_ACT_SIGMOID) {
-        for (int64_t u = 0; u < n; u += VL) {
-            const int64_t left = least(VL, n - u);
-            v_storen(z + u, v_sigmoid(v_loadn(z + u, left)), left);
-            v_storen(r + u, v_sigmoid(v_loadn(r + u, left)) * v_loadn(h + u, left), left);
-        }
-        return;
-    }
-    row_apply(gate, n, z, z, scratch);
-    row_apply(gate, n, r, r, scratch);
-    for (int64_t u = 0; u < n; u += VL) {
-        const int64_t left = least(VL, n - u);
-        v_storen(r + u, v_loadn(r + u, left) * v_loadn(h + u, left), left);
-    }
-}
-
-/* h' = z h + (1 - z) g over a row */
-static void gru_blend(int64_t n, const float *z, const float *h, const float *g, float *h_out)
-{
-    for (int64_t u = 0; u < n; u += VL) {
-        const int64_t left = least(VL, n - u);
-        const vf c = v_loadn(g + u, left);
-        v_storen(h_out + u, v_fma(v_loadn(z + u, left), v_loadn(h + u, left) - c, c), left);
-    }
-}
-
 static void gru_step_early(const gru_run *r)
 {
     const rnnrt_cell_step *s = r->s;
@@ -364,7 +333,7 @@ static void gru_step_early(const gru_run *r)
     }
     for (int64_t row = 0; row < s->rows; row++) {
         float *z = s->scratch + row * pitch;
-        gru_early_gates(cell, z, z + r->pad, s->h + row * s->h_stride, spare);
+        gru_gates_before(cell, z, z + r->pad, s->h + row * s->h_stride, spare);
     }
     const panel_job job = {
         .columns = cell->units, .pitch = 4,
@@ -381,21 +350,6 @@ static void gru_step_early(const gru_run *r)
         row_apply(&cell->activation, cell->units, out, out, spare);
         gru_blend(cell->units, s->scratch + row * pitch, s->h + row * s->h_stride, out, out);
     }
-}
-
-/* reset_after gates of one row from its finished chains, all activations allowed; xh is overwritten */
-static void gru_row(const rnnrt_cell *cell, float *z, float *r, float *xh, const float *hh, const float *h,
-                    float *h_out, float *scratch)
-{
-    const int64_t n = cell->units;
-    row_apply(&cell->recurrent_activation, n, z, z, scratch);
-    row_apply(&cell->recurrent_activation, n, r, r, scratch);
-    for (int64_t u = 0; u < n; u += VL) {
-        const int64_t left = least(VL, n - u);
-        v_storen(xh + u, v_fma(v_loadn(r + u, left), v_loadn(hh + u, left), v_loadn(xh + u, left)), left);
-    }
-    row_apply(&cell->activation, n, xh, xh, scratch);
-    gru_blend(n, z, h, xh, h_out);
 }
 
 static void gru_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
@@ -485,7 +439,7 @@ static void gru_step_rowwise(const gru_run *r)
         panel_run(&job, 1, 0, r->b.count, s->zigzag);
         blocks_unpack(&r->b, in, x3);
         blocks_unpack(&r->b, hid, h3);
-        gru_row(r->cell, h3, h3 + n, x3 + 2 * n, h3 + 2 * n, h, s->h_out + row * s->h_out_stride, spare);
+        gru_gates_after(r->cell, h3, h3 + n, x3 + 2 * n, h3 + 2 * n, h, s->h_out + row * s->h_out_stride, spare);
     }
 }
 

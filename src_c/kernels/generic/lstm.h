@@ -5,19 +5,9 @@
 #define RNNRT_LSTM_H
 
 #include "blocks.h"
-#include "rowwise.h"
+#include "gates.h"
 
 V_INLINE blocks lstm_blocks(const rnnrt_cell *cell) { return blocks_of(cell->units, 4, 1); }
-
-V_INLINE int cell_rowwise(const rnnrt_cell *cell)
-{
-    return act_rowwise(&cell->activation) ||
-           (cell->kind != RNNRT_CELL_SIMPLE_RNN && act_rowwise(&cell->recurrent_activation));
-}
-V_INLINE int cell_usual(const rnnrt_cell *cell)
-{
-    return cell->activation.kind == RNNRT_ACT_TANH && cell->recurrent_activation.kind == RNNRT_ACT_SIGMOID;
-}
 
 /* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
 V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
@@ -183,30 +173,6 @@ V_INLINE int lstm_kind(const blocks *b, int64_t at)
     return at < b->full ? 2 : b->tail_width * 4 == VL ? 0 : 1;
 }
 
-/* gates of one row from its finished chains, gate after gate, all activations allowed;
- * z is overwritten; scratch: 2 * units */
-static void lstm_row(const rnnrt_cell *cell, float *z, const float *c, float *c_out, float *h_out,
-                     float *scratch)
-{
-    const int64_t n = cell->units;
-    const rnnrt_activation *gate = &cell->recurrent_activation;
-    float *i = z, *f = z + n, *g = z + 2 * n, *o = z + 3 * n, *t = scratch + n;
-    row_apply(gate, n, i, i, scratch);
-    row_apply(gate, n, f, f, scratch);
-    row_apply(&cell->activation, n, g, g, scratch);
-    row_apply(gate, n, o, o, scratch);
-    for (int64_t u = 0; u < n; u += VL) {
-        const int64_t left = least(VL, n - u);
-        const vf ig = v_loadn(i + u, left) * v_loadn(g + u, left);
-        v_storen(c_out + u, v_fma(v_loadn(f + u, left), v_loadn(c + u, left), ig), left);
-    }
-    row_apply(&cell->activation, n, c_out, t, scratch);
-    for (int64_t u = 0; u < n; u += VL) {
-        const int64_t left = least(VL, n - u);
-        v_storen(h_out + u, v_loadn(o + u, left) * v_loadn(t + u, left), left);
-    }
-}
-
 static void lstm_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
 {
     const blocks b = lstm_blocks(cell);
@@ -266,7 +232,7 @@ static void lstm_step_rowwise(const lstm_run *r)
         };
         panel_run(&job, 1, 0, r->b.count, s->zigzag);
         blocks_unpack(&r->b, chains, z);
-        lstm_row(r->cell, z, s->c + row * s->c_stride, s->c_out + row * s->c_out_stride,
+        lstm_gates(r->cell, z, s->c + row * s->c_stride, s->c_out + row * s->c_out_stride,
                  s->h_out + row * s->h_out_stride, z + 4 * r->cell->units);
     }
 }

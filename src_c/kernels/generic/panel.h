@@ -7,7 +7,7 @@
 #ifndef RNNRT_PANEL_H
 #define RNNRT_PANEL_H
 
-#include "rowwise.h"
+#include "gates.h"
 
 #define REP_1(F, X) F(X, 0)
 #define REP_2(F, X) REP_1(F, X) F(X, 1)
@@ -129,7 +129,6 @@ V_INLINE int64_t tile_rows(int64_t left)
 }
 
 V_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-V_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- panels: `columns` columns in panels of `pitch` vectors, the last of 1..pitch ---- */
 
