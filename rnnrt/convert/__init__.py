@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConversionError
+from ..errors import ConversionError, UnsupportedLayerError
+from ..format import writer
+from ..format.proof import Proof, replay
 from ..ir.graph import Graph
+from ..ir.passes.layers import parameter_count
+from . import proof as proof_maker
 from .detect import open_source
-from .keras.assemble import assemble
+from .keras.assemble import assemble, survey
+from .report import CheckReport, ConversionReport, Refusal, graph_summary, stream_facts
+from .sources.base import Source
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "CheckReport", "ConversionReport", "Refusal", "build", "check", "convert"]
 
 
 @dataclass
@@ -32,6 +41,24 @@ class Built:
     layers: list[tuple[str, str]] = field(default_factory=list)
 
 
+def _facts(source: Source) -> dict[str, str]:
+    return {
+        "path": source.path,
+        "layout": source.layout,
+        "keras_version": source.keras_version or "of no stated version",
+        "sha256": source.sha256,
+    }
+
+
+def _ignored(source: Source, found: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {**found, **{what: [] for what in source.ignored}}
+
+
+def _no_custom(custom_objects: dict | None) -> None:
+    if custom_objects:
+        raise ConversionError("custom_objects: custom layers and cells are not supported yet")
+
+
 def build(
     src: str | os.PathLike,
     *,
@@ -42,22 +69,168 @@ def build(
 ) -> Built:
     """Convert a Keras file in memory.
 
-    src: a whole-model HDF5, a ``.keras`` file, or HDF5 with weights only beside ``architecture`` (the path of a
-    JSON file, JSON text or a dict). inputs, outputs: names of layers at which the model is cut.
+    Parameters
+    ----------
+    src
+        A whole-model HDF5 file, a ``.keras`` file, or HDF5 with weights only beside ``architecture``.
+    architecture
+        The path of a JSON file, JSON text (as ``model.to_json()`` gives it) or a dict.
+    inputs, outputs
+        A layer's name, or several, at which the model is cut. An input that the rest reaches only as an
+        ``initial_state`` need not be named: the state itself becomes an input, ``<layer>/h``.
 
-    Raises ConversionError (UnsupportedLayerError for a layer that rnnrt does not compute).
+    Raises
+    ------
+    ConversionError
+        For a file that is not Keras's, is damaged or does not fit together; UnsupportedLayerError for a layer
+        that rnnrt does not compute, naming it and all others.
     """
-    if custom_objects:
-        raise ConversionError("custom_objects: custom layers and cells are not supported yet")
+    _no_custom(custom_objects)
     with open_source(src, architecture) as source:
         a = assemble(source, inputs, outputs)
-        facts = {
-            "path": source.path,
-            "layout": source.layout,
-            "keras_version": source.keras_version or f"{a.generation} (by its words; the file does not say)",
-            "sha256": source.sha256,
-        }
-        ignored = dict(a.ignored)
-        for what in source.ignored:
-            ignored.setdefault(what, [])
-        return Built(a.graph, a.weights, facts, ignored, a.layers)
+        return Built(a.graph, a.weights, _facts(source), _ignored(source, a.ignored), a.layers)
+
+
+def check(
+    src: str | os.PathLike,
+    *,
+    architecture: Any = None,
+    inputs: Any = None,
+    outputs: Any = None,
+    custom_objects: dict | None = None,
+) -> CheckReport:
+    """What :func:`convert` would do, without writing: every refused layer and why, not only the first.
+
+    Raises ConversionError where the file is no Keras model at all.
+    """
+    _no_custom(custom_objects)
+    with open_source(src, architecture) as source:
+        report = CheckReport(False, _facts(source), ignored=_ignored(source, {}))
+        try:
+            found = survey(source, inputs, outputs).builder
+        except UnsupportedLayerError as e:
+            report.refused = [Refusal(e.path, str(source.architecture.get("class_name", "")), str(e))]
+            return report
+        report.layers = found.built
+        report.ignored = _ignored(source, found.ignored)
+        report.refused = [Refusal(path, name, str(e)) for path, name, e in found.refused]
+        if report.refused:
+            return report
+        try:
+            graph = assemble(source, inputs, outputs).graph
+        except ConversionError as e:
+            report.error = str(e)
+            return report
+        report.ok = True
+        report.params, report.session = parameter_count(graph), graph.session
+        report.streams, report.stream_message = stream_facts(graph)
+        report.summary = graph_summary(graph)
+        return report
+
+
+def convert(
+    src: str | os.PathLike,
+    dst: str | os.PathLike | None = None,
+    *,
+    architecture: Any = None,
+    inputs: Any = None,
+    outputs: Any = None,
+    weights: str = "float32",
+    calibration: Any = None,
+    max_error: float | None = None,
+    custom_objects: dict | None = None,
+    load: Callable[[str], Any] | None = None,
+) -> ConversionReport:
+    """Convert a Keras file to a ``.rnnrt`` file.
+
+    The file appears only when all is well: it is written beside the target, its proof is replayed through
+    ``load``, and then it takes the target's name.
+
+    Parameters
+    ----------
+    src, architecture, inputs, outputs
+        See :func:`build`.
+    dst
+        The file to write; src with the suffix ``.rnnrt`` by default.
+    weights
+        How weights are stored; only ``"float32"`` yet.
+    max_error
+        The largest error of the proof that is accepted, relative to max(1, \\|ref\\|), beside the proof's own
+        tolerances.
+    load
+        Opens a ``.rnnrt`` file as a model to replay the proof with (``rnnrt.load``, which ``rnnrt.convert``
+        passes). Without it the proof is stored, not replayed.
+
+    Raises
+    ------
+    ConversionError
+        As :func:`build`, and where the proof fails on this machine.
+    """
+    started = time.perf_counter()
+    if weights != "float32":
+        raise ConversionError(f"weights={weights!r} is not supported yet; use weights='float32'")
+    if calibration is not None:
+        raise ConversionError("calibration= goes with quantised weights, which are not supported yet")
+    source_path = os.fsdecode(os.fspath(src))
+    target = os.fsdecode(os.fspath(dst)) if dst is not None else _default_target(source_path)
+    built = build(src, architecture=architecture, inputs=inputs, outputs=outputs, custom_objects=custom_objects)
+    if os.path.exists(target) and os.path.samefile(target, source_path):
+        raise ConversionError(f"{target}: the result would replace its source; give another dst")
+    proof = proof_maker.make(built.graph, built.weights)
+    with tempfile.TemporaryDirectory(prefix=".rnnrt-", dir=os.path.dirname(os.path.abspath(target))) as folder:
+        part = os.path.join(folder, "model.rnnrt")
+        writer.write(
+            part,
+            built.graph,
+            built.weights,
+            proof=proof,
+            source_sha256=built.source["sha256"],
+            producer=f"rnnrt, from Keras {built.source['keras_version']}",
+        )
+        error, tolerance = _replay(part, target, built.graph, proof, max_error, load)
+        nbytes = os.path.getsize(part)
+        os.replace(part, target)
+    streams, message = stream_facts(built.graph)
+    return ConversionReport(
+        path=target,
+        summary=graph_summary(built.graph),
+        params=parameter_count(built.graph),
+        nbytes=nbytes,
+        session=built.graph.session,
+        streams=streams,
+        stream_message=message,
+        source=built.source,
+        proof_error=error,
+        proof_tolerance=tolerance,
+        ignored=built.ignored,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _default_target(source: str) -> str:
+    base = source
+    for suffix in (".weights.h5", ".h5", ".hdf5", ".keras", ".hdf"):
+        if source.lower().endswith(suffix):
+            base = source[: -len(suffix)]
+            break
+    return base + ".rnnrt"
+
+
+def _replay(
+    part: str, target: str, graph: Graph, proof: Proof, max_error: float | None, load: Callable[[str], Any] | None
+) -> tuple[float | None, float | None]:
+    """(worst error, its tolerance) of the proof on this machine; ConversionError where it fails."""
+    if load is None:
+        return None, None
+    result = replay(load(part), proof, graph)
+    if not result.ok:
+        bad = result.failures[0]
+        raise ConversionError(
+            f"{target}: not written: the {bad.run} run of the proof gives the output {bad.output!r} with an error of "
+            f"{bad.error:.3g}, {bad.tolerance:.3g} is allowed; please report this with the file"
+        )
+    if max_error is not None and result.error > max_error:
+        raise ConversionError(
+            f"{target}: not written: the proof's worst error is {result.error:.3g}, max_error is {max_error:.3g}"
+        )
+    return result.error, result.tolerance

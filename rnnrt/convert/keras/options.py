@@ -24,7 +24,7 @@ _HARMLESS = frozenset(
     "sparse ragged optional fused shared_object_id zero_output_for_mask activity_regularizer".split()
 )
 _SUFFIXES = ("_initializer", "_regularizer", "_constraint")
-_SAYS_NOTHING = (None, False, "", [], {}, ())
+_SAYS_NOTHING: tuple = (None, False, "", [], {}, ())
 
 
 def dtype_name(dtype: Any) -> str:

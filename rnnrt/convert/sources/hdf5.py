@@ -163,7 +163,7 @@ def attr_names(obj: h5py.Group, name: str, place: str) -> list[str] | None:
     """A list of names, whole or in chunks ``name0``, ``name1``, ...; None where there is neither."""
     value = _attr(obj, name, place)
     if value is None:
-        chunks = []
+        chunks: list[np.ndarray] = []
         while (value := _attr(obj, f"{name}{len(chunks)}", place)) is not None:
             chunks.append(np.asarray(value).reshape(-1))
             if sum(c.size for c in chunks) > _MAX_NAMES:
