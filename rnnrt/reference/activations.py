@@ -70,13 +70,17 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def sparsemax(x: np.ndarray) -> np.ndarray:
-    """Euclidean projection of each row onto the simplex."""
+    """Keras's: where the support has more than one value, its threshold sums the *cumulative* sums.
+
+    The projection onto the simplex would sum the values themselves. Every backend of Keras 3 does this
+    (keras/src/backend/*/nn.py), and a model was trained with what Keras does.
+    """
     z = -np.sort(-x, axis=-1)
     total = np.cumsum(z, axis=-1)
     rank = np.arange(1, x.shape[-1] + 1).astype(x.dtype)
     support = z - (total - 1) / rank > 0
     k = support.sum(axis=-1, keepdims=True).astype(x.dtype)
-    tau = (np.where(support, z, 0).sum(axis=-1, keepdims=True) - 1) / k
+    tau = (np.where(support, total, 0).sum(axis=-1, keepdims=True) - 1) / k
     return np.maximum(x - tau, 0)
 
 

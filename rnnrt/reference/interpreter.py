@@ -60,9 +60,7 @@ class Interpreter:
         values = {s.tensor: self._feed(s.tensor, x) for s, x in zip(self.graph.inputs, inputs)}
         return self._evaluate(values, {})
 
-    def session(
-        self, batch_size: int = 1, initial_state: Mapping[str, np.ndarray] | None = None
-    ) -> ReferenceSession:
+    def session(self, batch_size: int = 1, initial_state: Mapping[str, np.ndarray] | None = None) -> ReferenceSession:
         """A session; ``initial_state`` maps names of state inputs to arrays (zero where absent)."""
         return ReferenceSession(self, batch_size, initial_state)
 
@@ -152,9 +150,7 @@ class ReferenceSession:
         for tensor, x in zip(data, inputs):
             values[tensor] = interp._feed(tensor, x, free_time=True)
             if len(values[tensor]) != self.batch_size:
-                raise ValueError(
-                    f"input {tensor!r}: expected {self.batch_size} rows, got {len(values[tensor])}"
-                )
+                raise ValueError(f"input {tensor!r}: expected {self.batch_size} rows, got {len(values[tensor])}")
         state = {key: dict(entry) for key, entry in self._state.items()}
         outputs = interp._evaluate(values, state)
         if interp.graph.session == "calls":

@@ -1,7 +1,7 @@
 """Activation layers: every function of each version, and the layers that are functions with parameters."""
 
-from .case import KERAS2, KERAS3, Input, Layer, functional, sequential
-from .recurrent import ACTIVATIONS
+from .case import KERAS2, KERAS3, ROUNDED_CONSTANT, Input, Layer, functional, sequential
+from .recurrent import ACTIVATIONS, double
 
 
 def _functions():
@@ -15,6 +15,7 @@ def _functions():
                     Input(shape, name="x"),
                     versions=(version,),
                     batch=7,
+                    double=double(group),
                 )
 
 
@@ -39,6 +40,7 @@ def _layers(version, slope):
         list(layers),
         Input((None, 6), name="x"),
         versions=(version,),
+        double=ROUNDED_CONSTANT,
     )
 
 

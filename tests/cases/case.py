@@ -24,6 +24,10 @@ WEIGHTS = "weights"  # weights only, groups by layer name (Keras 2 save_weights(
 WEIGHTS_H5 = "weights_h5"  # weights only, *.weights.h5, + JSON
 
 
+#: for :attr:`Case.double`: gelu's square root of 2 and the slopes of leaky functions are float32 in float64 too
+ROUNDED_CONSTANT = 1e-7
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """error <= max(relative * max(1, |ref|), keras_errors * Keras's own float32 error on the case)."""
@@ -74,10 +78,18 @@ class Case:
         Length of the inputs' free axes.
     chunks
         Lengths of the calls that a stateful model is run in; () for one call.
+    start
+        How a Sequential model learns its input: an ``Input``, or the first layer's own arguments
+        (``first_layer``), or only when it is built (``deferred``): three forms in the files.
+    absent
+        Keys that the saved configs are stripped of, since older Kerases did not write them.
     scale
         Of the matrices: 1 is Keras's default scale, sqrt(1 / fan_in).
     rounded
         Draw large arrays on a grid of 1/256, so that the files stay small.
+    double
+        How near the float64 reference comes to Keras in float64, relative to max(1, |ref|). More where
+        Keras itself keeps a constant in float32 (:data:`ROUNDED_CONSTANT`).
     """
 
     name: str
@@ -89,9 +101,12 @@ class Case:
     steps: int = 5
     chunks: tuple[int, ...] = ()
     layout: str = ""
+    start: str = "input"
+    absent: tuple[str, ...] = ()
     scale: float = 1.0
     rounded: bool = True
     tolerance: Tolerance = Tolerance()
+    double: float = 1e-11
 
     @property
     def family(self) -> str:
@@ -153,10 +168,6 @@ def sequential(name: str, layers: list[Layer], *inputs: Input, **options: Any) -
     return Case(name, tuple(layers), inputs, **options)
 
 
-def functional(
-    name: str, layers: list[Layer], outputs: list[str] | str, *inputs: Input, **options: Any
-) -> Case:
+def functional(name: str, layers: list[Layer], outputs: list[str] | str, *inputs: Input, **options: Any) -> Case:
     """A functional model."""
-    return Case(
-        name, tuple(layers), inputs, outputs if isinstance(outputs, str) else tuple(outputs), **options
-    )
+    return Case(name, tuple(layers), inputs, outputs if isinstance(outputs, str) else tuple(outputs), **options)

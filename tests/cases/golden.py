@@ -75,10 +75,7 @@ def load(case: Case, version: str) -> Golden:
     folder = Path(_unpack(case.family).name) / case.name / version
     facts = json.loads((folder / "facts.json").read_text())
     outputs = [
-        [
-            Output(tuple(o["shape"]), np.load(folder / f"out_{p}_{k}.npy"), o["keras_error"])
-            for k, o in enumerate(call)
-        ]
+        [Output(tuple(o["shape"]), np.load(folder / f"out_{p}_{k}.npy"), o["keras_error"]) for k, o in enumerate(call)]
         for p, call in enumerate(facts["calls"])
     ]
     architecture = folder / "architecture.json"

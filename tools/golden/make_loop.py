@@ -77,9 +77,7 @@ def main() -> None:
                 got = layer(keras.tensor(x), mask=keras.tensor(mask) if masked else None, **options)
                 for k, v in enumerate(got):
                     keep(f"{cell}|{sequences}{backwards}{zeros}{masked}{given}|{k}", v)
-            layer = keras.layer(
-                Layer(class_name, {"units": UNITS, "stateful": True, "return_sequences": True, **more})
-            )
+            layer = keras.layer(Layer(class_name, {"units": UNITS, "stateful": True, "return_sequences": True, **more}))
             inner = keras.module.Input(batch_shape=(len(MASKS), None, FEATURES), dtype="float64")
             flags = keras.module.Input(batch_shape=(len(MASKS), None), dtype="bool")
             model = keras.module.Model([inner, flags], layer(inner, mask=flags))

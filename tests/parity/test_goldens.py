@@ -1,0 +1,132 @@
+"""Files that real Kerases wrote, against what real Kerases answered.
+
+Two implementations are held to the goldens: the float64 reference, to nearly double precision, and
+the runtime, to the tolerance of the case. ``tools/golden/make_goldens.py`` writes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import ALL, BY_NAME
+from cases.golden import Golden, load
+
+import rnnrt
+from rnnrt.convert import build
+from rnnrt.ir.passes.streamability import analyse
+from rnnrt.reference import Interpreter
+
+PAIRS = [(case.name, version) for case in ALL for version in case.versions]
+every_golden = pytest.mark.parametrize("name, version", PAIRS, ids=[f"{n}-{v}" for n, v in PAIRS])
+
+CUTS = (1, 2)  # and the rest
+
+
+@functools.cache
+def _golden(name: str, version: str) -> Golden:
+    return load(BY_NAME[name], version)
+
+
+@functools.cache
+def _built(name: str, version: str):
+    g = _golden(name, version)
+    return build(g.model, architecture=g.architecture)
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="rnnrt-goldens-")
+
+
+@functools.cache
+def _model(name: str, version: str):
+    g = _golden(name, version)
+    path = Path(_FOLDER.name) / f"{name.replace('/', '-')}-{version}.rnnrt"
+    rnnrt.convert(g.model, path, architecture=g.architecture)
+    return rnnrt.load(path)
+
+
+def _flat(value) -> list[np.ndarray]:
+    return [np.asarray(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def _feed(arrays: list[np.ndarray]):
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _compare(golden: Golden, piece: int, got: list[np.ndarray]) -> None:
+    """Within the tolerance of the case, for each output of a call."""
+    wanted = golden.outputs[piece]
+    assert len(got) == len(wanted)
+    for k, (y, want) in enumerate(zip(got, wanted)):
+        excess = want.error(y) / golden.case.tolerance.bound(want.values, want.keras_error)
+        assert excess.max() <= 1, (
+            f"call {piece}, output {k}: {excess.max():.3g} times the tolerance "
+            f"(Keras's own error {want.keras_error:.2g}; {golden.case.tolerance.reason})"
+        )
+
+
+@every_golden
+def test_reference_is_keras_in_double(name, version):
+    """Keras's float64 outputs, to 1e-11 by default: what the layers mean, apart from all rounding."""
+    g, built = _golden(name, version), _built(name, version)
+    reference = Interpreter(built.graph, built.weights)
+    session = reference.session(g.case.batch)
+    for piece, arrays in enumerate(g.case.pieces()):
+        got = session.run(arrays) if g.case.chunks else reference.predict(arrays)
+        assert len(got) == len(g.outputs[piece])
+        for y, want in zip(got, g.outputs[piece]):
+            error = float((want.error(y) / np.maximum(1, np.abs(want.values))).max())
+            assert error <= g.case.double, f"call {piece}: off by {error:.3g}"
+
+
+@every_golden
+def test_predict_is_keras(name, version):
+    """convert, load, predict; a stateful model's predict is its first call."""
+    g, model = _golden(name, version), _model(name, version)
+    got = model.predict(_feed(g.case.pieces()[0]))
+    assert isinstance(got, np.ndarray) == g.single, "Keras gives one array here, or a list, and so must we"
+    assert all(y.dtype == np.float32 for y in _flat(got))
+    _compare(g, 0, _flat(got))
+
+
+STATEFUL = [(n, v) for n, v in PAIRS if BY_NAME[n].chunks]
+
+
+@pytest.mark.parametrize("name, version", STATEFUL, ids=[f"{n}-{v}" for n, v in STATEFUL])
+def test_calls_of_a_stateful_model_are_keras(name, version):
+    """Each run of a session is one call of the stateful Keras model on the same cuts."""
+    g, model = _golden(name, version), _model(name, version)
+    session = model.session(batch_size=g.case.batch)
+    for piece, arrays in enumerate(g.case.pieces()):
+        _compare(g, piece, _flat(session.run(_feed(arrays))))
+    session.reset()
+    _compare(g, 0, _flat(session.run(_feed(g.case.pieces()[0]))))
+
+
+PLAIN = [(n, v) for n, v in PAIRS if not BY_NAME[n].chunks]
+
+
+@pytest.mark.parametrize("name, version", PLAIN, ids=[f"{n}-{v}" for n, v in PLAIN])
+def test_a_session_goes_on_as_the_whole(name, version):
+    """A model that is not stateful, cut in pieces, gives Keras's answer on the whole; else it says why not."""
+    g, model = _golden(name, version), _model(name, version)
+    verdict = analyse(_built(name, version).graph)
+    if not verdict.ok:
+        with pytest.raises(ValueError, match=verdict.layer.split("/")[-1]):
+            model.session(batch_size=g.case.batch)
+        return
+    arrays = g.case.draw_inputs()
+    session = model.session(batch_size=g.case.batch)
+    ends = [e for e in np.cumsum(CUTS) if e < arrays[0].shape[1]] + [arrays[0].shape[1]]
+    pieces = []
+    for start, end in zip([0, *ends], ends):
+        pieces.append(_flat(session.run(_feed([x[:, start:end] for x in arrays]))))
+    marks = [verdict.marks[t] for t in _built(name, version).graph.outputs]
+    whole = [
+        np.concatenate([p[k] for p in pieces], axis=1) if mark == "step" else pieces[-1][k]
+        for k, mark in enumerate(marks)
+    ]
+    _compare(g, 0, whole)
