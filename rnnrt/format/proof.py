@@ -7,7 +7,7 @@ generator are specified in FORMAT.md, section "The proof".
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -249,7 +249,7 @@ def draw_inputs(graph: Graph, seed: int, steps: int, batch: int = 1, *, free_tim
 # ---------------------------------------------------------------- replay
 
 
-def _nest(structure: Any, flat: Sequence[Any]) -> Any:
+def _nest(structure: Any, flat: Mapping[int, Any]) -> Any:
     """Values in the form of a graph's structure (see Graph.input_structure)."""
     if isinstance(structure, dict):
         return {k: _nest(v, flat) for k, v in structure.items()}
@@ -270,21 +270,6 @@ def _flatten(structure: Any, value: Any, out: list) -> None:
         out[structure] = value
 
 
-_DROPPED = object()
-
-
-def _data_structure(structure: Any, state: set[int]) -> Any:
-    """The structure without its state inputs: what a session's ``run`` takes."""
-    if isinstance(structure, dict):
-        items = {k: _data_structure(v, state) for k, v in structure.items()}
-        items = {k: v for k, v in items.items() if v is not _DROPPED}
-        return items or _DROPPED
-    if isinstance(structure, list):
-        kept = [v for v in (_data_structure(v, state) for v in structure) if v is not _DROPPED]
-        return kept[0] if len(kept) == 1 else (kept or _DROPPED)
-    return _DROPPED if structure in state else structure
-
-
 def _outputs(graph: Graph, value: Any) -> list[np.ndarray]:
     flat: list[Any] = [None] * len(graph.outputs)
     _flatten(graph.output_structure, value, flat)
@@ -293,16 +278,17 @@ def _outputs(graph: Graph, value: Any) -> list[np.ndarray]:
 
 def _run_pieces(model: Any, graph: Graph, case: ProofCase, inputs: list, handover: bool) -> list[np.ndarray]:
     """The outputs of a case run piece by piece through one session, or through one session a piece."""
-    state = {i for i, s in enumerate(graph.inputs) if s.role == "state"}
-    structure = _data_structure(graph.input_structure, state) if state else graph.input_structure
-    options = {"initial_state": {graph.inputs[i].name: inputs[i] for i in sorted(state)}} if state else {}
-    session = model.session(batch_size=case.batch, **options)
+    data = [i for i, s in enumerate(graph.inputs) if s.role == "data"]
+    state = {s.name: x for s, x in zip(graph.inputs, inputs) if s.role == "state"}
+    # a session takes state inputs once, and then the data inputs alone: bare, or a list in their order
+    structure = graph.input_structure if not state else data[0] if len(data) == 1 else data
+    session = model.session(batch_size=case.batch, **({"initial_state": state} if state else {}))
     pieces, start = [], 0
     for n in case.cuts:
         if handover and start:
             carried, session = session.get_state(), model.session(batch_size=case.batch)
             session.set_state(carried)
-        chunk = [x if i in state else x[:, start : start + n] for i, x in enumerate(inputs)]
+        chunk = {i: inputs[i][:, start : start + n] for i in data}
         pieces.append(_outputs(graph, session.run(_nest(structure, chunk))))
         start += n
     return [
@@ -346,7 +332,7 @@ def replay(model: Any, proof: Proof, graph: Graph | None = None) -> ProofResult:
         inputs = draw_inputs(graph, case.seed, case.steps, case.batch, free_time=case.frees_time)
         for run in case.runs:
             if run == "whole":
-                got = _outputs(graph, model.predict(_nest(graph.input_structure, inputs)))
+                got = _outputs(graph, model.predict(_nest(graph.input_structure, dict(enumerate(inputs)))))
             else:
                 got = _run_pieces(model, graph, case, inputs, run == "handover")
             for name, y, want in zip(graph.output_names, got, case.outputs):

@@ -52,11 +52,11 @@ def _check(proof: Proof, graph: Graph, weights_nbytes: int) -> None:
         place = f"rnnrt.proof, case {i}"
         _int(case.seed, f"{place}: seed", 0)
         _int(case.batch, f"{place}: batch", 1, MAX_ROWS)
-        _int(case.steps, f"{place}: steps", 0, MAX_STEPS)
+        _int(case.steps, f"{place}: steps", 1, MAX_STEPS)
         if not case.runs or [r for r in RUNS if r in case.runs] != list(case.runs):
             raise _fail(place, f"runs must be some of {', '.join(RUNS)}, in this order, got {case.runs!r}")
         for n in case.cuts:
-            _int(n, f"{place}: cuts", 0, MAX_STEPS)
+            _int(n, f"{place}: cuts", 1, MAX_STEPS)
         if (case.runs == ("whole",)) != (not case.cuts) or (case.cuts and sum(case.cuts) != case.steps):
             raise _fail(place, f"cuts {case.cuts} must add up to {case.steps} steps, and belong to sessions only")
         if case.cuts and "whole" in case.runs:

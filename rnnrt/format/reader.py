@@ -114,13 +114,29 @@ def _read_raw(fd: int) -> tuple[bytes, list[Entry], dict[str, str], np.ndarray, 
     return bytes(raw), entries, metadata, data, info.st_size
 
 
-def _check_metadata(metadata: dict[str, str]) -> bool:
-    """Keys, version and features; whether the file has checksums. FormatError F18 to F21."""
+def _check_identity(metadata: dict[str, str]) -> bool:
+    """Format and version; whether the file has checksums. FormatError F18, F19, F21."""
     if metadata.get("format") != "rnnrt":
         raise refusal("F18", "metadata", f'"format" is {metadata.get("format")!r:.40}, expected "rnnrt"')
     version = metadata.get("rnnrt.format_version")
-    if version is not None and version != FORMAT_VERSION:
+    if version is None:
+        raise refusal("F21", "metadata", "key 'rnnrt.format_version' is missing")
+    if version != FORMAT_VERSION:
         raise refusal("F19", "rnnrt.format_version", f"version {version:.20} is not known; update rnnrt")
+    sums = [key for key in CHECKSUM_KEYS if key in metadata]
+    if len(sums) == 1:
+        raise refusal("F21", "metadata", f"{sums[0]!r} stands alone; a file has both checksum keys or neither")
+    return bool(sums)
+
+
+def _check_metadata(metadata: dict[str, str]) -> list[str]:
+    """Features, then keys, so that a newer file is refused by what it needs; the features. F20, F21."""
+    requires = loads(metadata.get("rnnrt.requires", "[]"), "rnnrt.requires")
+    if not isinstance(requires, list) or not all(isinstance(f, str) for f in requires):
+        raise refusal("F21", "rnnrt.requires", "expected a list of names")
+    for f in requires:
+        if f not in SUPPORTED_FEATURES:
+            raise refusal("F20", "rnnrt.requires", f"this version of rnnrt cannot do {f!r}")
     known = (*REQUIRED_KEYS, *CHECKSUM_KEYS, *OPTIONAL_KEYS)
     for key in metadata:
         if key.startswith("rnnrt.") and key not in known:
@@ -128,19 +144,10 @@ def _check_metadata(metadata: dict[str, str]) -> bool:
     for key in REQUIRED_KEYS:
         if key not in metadata:
             raise refusal("F21", "metadata", f"key {key!r} is missing")
-    sums = [key for key in CHECKSUM_KEYS if key in metadata]
-    if len(sums) == 1:
-        raise refusal("F21", "metadata", f"{sums[0]!r} stands alone; a file has both checksum keys or neither")
     source = metadata.get("rnnrt.source_sha256", "")
     if source and (len(source) != 64 or set(source) - set("0123456789abcdef")):
         raise refusal("F21", "rnnrt.source_sha256", "expected 64 hex digits")
-    requires = loads(metadata["rnnrt.requires"], "rnnrt.requires")
-    if not isinstance(requires, list) or not all(isinstance(f, str) for f in requires):
-        raise refusal("F21", "rnnrt.requires", "expected a list of names")
-    for f in requires:
-        if f not in SUPPORTED_FEATURES:
-            raise refusal("F20", "rnnrt.requires", f"this version of rnnrt cannot do {f!r}")
-    return bool(sums)
+    return requires
 
 
 def _check_sums(raw: bytes, entries: list[Entry], metadata: dict[str, str], data: np.ndarray) -> None:
@@ -184,11 +191,11 @@ def _check_weights(graph: Graph, entries: list[Entry]) -> None:
 
 def _model(path: str, fd: int) -> ModelFile:
     raw, entries, metadata, data, nbytes = _read_raw(fd)
-    checked = _check_metadata(metadata)
+    checked = _check_identity(metadata)
     if checked:
         _check_sums(raw, entries, metadata, data)
+    requires = _check_metadata(metadata)
     graph = codec.graph_from_json(loads(metadata["rnnrt.graph"], "rnnrt.graph"))
-    requires = loads(metadata["rnnrt.requires"], "rnnrt.requires")
     for f in codec.features(graph):
         if f not in requires:
             raise refusal("F20", "rnnrt.requires", f"the graph needs {f!r}, which is not declared")

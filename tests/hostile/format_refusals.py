@@ -189,6 +189,9 @@ CASES = {
     "F20": [
         meta("rnnrt.requires", '["complex_lstm"]'),
         meta("rnnrt.requires", '["float64"]'),
+        edit(
+            lambda t, m, d: m.update({"rnnrt.requires": '["int4"]', "rnnrt.new_key": "", "rnnrt.graph": "new"}) and None
+        ),
         graph(lambda g: g["weights"]["dense.bias"].__setitem__("dtype", "float16")),
     ],
     "F21": [

@@ -146,10 +146,12 @@ def weights_of(graph: Graph, seed: int = 0) -> dict[str, np.ndarray]:
     return {k: rng.standard_normal(w.shape).astype(w.dtype) for k, w in graph.weights.items()}
 
 
-def proof_of(graph: Graph, shape: tuple[int, ...] = (2, 4), *, time: bool = False) -> Proof:
+def proof_of(graph: Graph, shape: tuple[int, ...] = (2, 4), *, time: bool = False, dtype: str = "float32") -> Proof:
     """A proof with invented values of the right form."""
     y = np.linspace(-3, 3, int(np.prod(shape))).reshape(shape)
-    return Proof((ProofCase(7, 2, 8, RUNS, (sample_output(y, 1e-5, time=time, limit=budget(0)),), (3, 5)),))
+    return Proof(
+        (ProofCase(7, 2, 8, RUNS, (sample_output(y, 1e-5, time=time, limit=budget(0), dtype=dtype),), (3, 5)),)
+    )
 
 
 # ---------------------------------------------------------------- a file taken apart

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 
@@ -25,6 +26,8 @@ MODELS = {
     "odd": (lstm_graph(features=1, units=17, classes=3, steps=8), None),
     "rnn": (rnn_graph(), proof_of(rnn_graph(), (2, 8, 2), time=True)),
     "ids": (ids_graph(), None),
+    # tensors of 64 k bytes and others, values of 4 and of 8 bytes
+    "mixed": (lstm_graph(features=16, units=16, classes=3), proof_of(lstm_graph(), (2, 3), dtype="float64")),
 }
 
 
@@ -71,12 +74,9 @@ def test_round_trip_of_any_size_and_bits(features, units, classes, seed):
     graph = lstm_graph(features, units, classes)
     rng = np.random.default_rng(seed)
     weights = {k: rng.integers(0, 2**32, w.shape, np.uint32).view("f4") for k, w in graph.weights.items()}
-    path = f"/tmp/rnnrt-test-{os.getpid()}.rnnrt"
-    try:
-        write(path, graph, weights)
-        m = read(path)
-    finally:
-        os.unlink(path)
+    with tempfile.TemporaryDirectory() as folder:
+        write(f"{folder}/m.rnnrt", graph, weights)
+        m = read(f"{folder}/m.rnnrt")
     for k, w in weights.items():  # NaNs and infinities too: bits, not values
         np.testing.assert_array_equal(m.weights[k].view("u4"), w.view("u4"))
 
@@ -94,6 +94,9 @@ def test_data_begin_at_a_multiple_of_64(model):
     blob = path.read_bytes()
     top, data = split(blob)
     assert (len(blob) - len(data)) % 64 == 0
+    for k, v in top.items():
+        if k != "__metadata__":
+            assert v["data_offsets"][0] % {"F32": 4, "F64": 8}[v["dtype"]] == 0
     m = read(path)
     base = min(w.ctypes.data for w in m.weights.values())
     for k, w in m.weights.items():
