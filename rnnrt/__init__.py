@@ -1,1 +1,76 @@
-"""rnnrt: Keras recurrent models from one compact file, run from C kernels."""
+"""rnnrt: Keras recurrent models from one compact file, run from C kernels.
+
+    rnnrt.convert("model.h5")                 # -> model.rnnrt; Keras is not needed
+    model = rnnrt.load("model.rnnrt")
+    y = model.predict(x)                      # pure, thread-safe
+    s = model.session(); y = s.step(x_t)      # streaming, with carried state
+
+``import rnnrt`` loads NumPy and the extension, nothing else; conversion brings h5py when it is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    BackendError,
+    ConversionError,
+    FormatError,
+    RnnrtError,
+    ShapeError,
+    StateError,
+    UnsupportedLayerError,
+)
+from .info import __version__, devices, info
+from .loading import load
+from .model import Model, TensorInfo
+from .session import Session
+
+if TYPE_CHECKING:
+    from .convert.report import CheckReport, ConversionReport
+    from .verify import VerifyReport
+
+__all__ = [
+    "BackendError",
+    "ConversionError",
+    "FormatError",
+    "Model",
+    "RnnrtError",
+    "Session",
+    "ShapeError",
+    "StateError",
+    "TensorInfo",
+    "UnsupportedLayerError",
+    "__version__",
+    "check",
+    "convert",
+    "devices",
+    "info",
+    "load",
+    "verify",
+]
+
+
+def convert(src: Any, dst: Any = None, **options: Any) -> ConversionReport:
+    """Convert a Keras file to a ``.rnnrt`` file; see :func:`rnnrt.convert.convert` for all options.
+
+    convert(src, dst=None, *, architecture=None, inputs=None, outputs=None, weights="float32", calibration=None,
+    max_error=None, custom_objects=None) -> ConversionReport
+    """
+    from .convert import convert as run
+
+    return run(src, dst, load=load, **options)
+
+
+def check(src: Any, **options: Any) -> CheckReport:
+    """What :func:`convert` would do, without writing; see :func:`rnnrt.convert.check`."""
+    from .convert import check as run
+
+    return run(src, **options)
+
+
+def verify(path: Any, keras: Any = None) -> VerifyReport:
+    """Replay a file's proof, or compare it with Keras; see :func:`rnnrt.verify.verify`."""
+    from .verify import verify as run
+
+    return run(path, keras)

@@ -73,9 +73,7 @@ class Activation:
         if not self.params and info.params:
             object.__setattr__(self, "params", tuple(d for _, d in info.params))
         if len(self.params) != len(info.params):
-            raise ValueError(
-                f"activation {self.name!r} takes {len(info.params)} parameters, got {len(self.params)}"
-            )
+            raise ValueError(f"activation {self.name!r} takes {len(info.params)} parameters, got {len(self.params)}")
 
     @property
     def rowwise(self) -> bool:

@@ -48,7 +48,7 @@ class Dim:
         return f"({inner})//{d}" if d != 1 else f"({inner})"
 
 
-DimLike = Union[int, Dim]
+DimLike = Union[int, Dim]  # noqa: UP007  (evaluated at run time, also on 3.10)
 
 
 def symbol(name: str) -> Dim:
@@ -168,10 +168,7 @@ def dim_from_json(value: object, depth: int = 0) -> DimLike:
         return mul(a, b) if value[0] == "mul" else add(a, b)
     if isinstance(value, list) and value and value[0] == "affine" and len(value) == 5:
         ints = value[2:]
-        if (
-            not all(isinstance(v, int) and not isinstance(v, bool) and abs(v) < 2**48 for v in ints)
-            or ints[2] < 1
-        ):
+        if not all(isinstance(v, int) and not isinstance(v, bool) and abs(v) < 2**48 for v in ints) or ints[2] < 1:
             raise ValueError(f"not a dimension: {value!r}")
         return affine(dim_from_json(value[1], depth + 1), *ints)
     raise ValueError(f"not a dimension: {value!r}")

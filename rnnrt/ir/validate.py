@@ -57,9 +57,8 @@ def validate(graph: Graph) -> None:
             if name in defined or t is None or t.name != name:
                 raise ShapeMismatch(f"{node.name}: output {name!r} is missing or made twice")
             if t.shape != shape or t.dtype != dtype:
-                raise ShapeMismatch(
-                    f"{node.name}: output {name!r}: expected {dtype} {format_shape(shape)}, got {t.dtype} {format_shape(t.shape)}"
-                )
+                want, got = f"{dtype} {format_shape(shape)}", f"{t.dtype} {format_shape(t.shape)}"
+                raise ShapeMismatch(f"{node.name}: output {name!r}: expected {want}, got {got}")
             defined[name] = t
         spec_ = OPS[node.op]
         attrs = check_attrs(spec_, node.attrs)

@@ -1,0 +1,1 @@
+"""From a graph to the flat program that C runs."""

@@ -90,9 +90,7 @@ register(
         time=_time,
     )
 )
-register(
-    OpSpec("lstm", _infer("hc"), _GATED, _weights(4, lambda a: 1), _states("hc"), takes_mask=True, time=_time)
-)
+register(OpSpec("lstm", _infer("hc"), _GATED, _weights(4, lambda a: 1), _states("hc"), takes_mask=True, time=_time))
 register(
     OpSpec(
         "gru",

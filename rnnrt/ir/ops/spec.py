@@ -129,12 +129,11 @@ def infer_node(node: Node, tensors: dict[str, TensorSpec]) -> list[tuple[Shape, 
             )
     states = spec.states(attrs)
     if node.initial_state and len(node.initial_state) != len(states):
-        raise ShapeMismatch(
-            f"{node.name}: {len(states)} initial states expected, got {len(node.initial_state)}"
-        )
+        raise ShapeMismatch(f"{node.name}: {len(states)} initial states expected, got {len(node.initial_state)}")
     for t, s in zip(node.initial_state, states):
         if tensors[t].shape[1:] != s.shape:
+            want = format_shape((tensors[t].shape[0], *s.shape))
             raise ShapeMismatch(
-                f"{node.name}: initial state {s.name}: expected {format_shape((None, *s.shape))}, got {format_shape(tensors[t].shape)}"
+                f"{node.name}: initial state {s.name}: expected {want}, got {format_shape(tensors[t].shape)}"
             )
     return out

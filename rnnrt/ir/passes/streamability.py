@@ -1,0 +1,144 @@
+"""Can a graph be walked step by step, and what does each of its tensors mean then?
+
+A tensor is ``step`` (one value for each time step), ``sequence`` (one value for all that has been seen so far,
+such as the last output of an LSTM) or ``constant`` (given once, such as a state input). Whatever mixes steps in
+another way than a recurrence cannot be cut, and is named with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..dims import symbol
+from ..graph import Graph, Node, Shape, TensorSpec
+from ..ops import OPS, ShapeMismatch, infer_node
+from ..ops.recurrent import RECURRENT_OPS
+from ..ops.spec import check_attrs
+
+__all__ = ["TIME", "Streamability", "analyse", "time_kind", "timed_tensors"]
+
+TIME = symbol("T")
+
+
+@dataclass(frozen=True)
+class Streamability:
+    """The verdict.
+
+    ok; layer and reason where not; marks: tensor -> ``step | sequence | constant``; tensors: the graph's
+    tensors with the time axis freed (:data:`TIME`), only where ok.
+    """
+
+    ok: bool
+    layer: str = ""
+    reason: str = ""
+    marks: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, TensorSpec] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        """One sentence for errors and for ``check``."""
+        return "streams" if self.ok else f"{self.layer}: {self.reason}"
+
+
+def time_kind(node: Node, tensors: dict[str, TensorSpec]) -> tuple[str, str]:
+    """(kind, reason) of a node: ``step``, ``recurrent`` or ``mix``."""
+    spec = OPS[node.op]
+    if callable(spec.time):
+        return spec.time(check_attrs(spec, node.attrs), [tensors[t] for t in node.inputs])
+    return spec.time, ""
+
+
+def timed_tensors(graph: Graph) -> dict[str, bool]:
+    """Whether axis 1 of each tensor is a time axis.
+
+    Inputs of rank 3 and more have one; one of rank 2 has it where an Embedding reads it (token ids).
+    """
+    consumers = graph.consumers()
+    timed: dict[str, bool] = {}
+    for i in graph.inputs:
+        rank = len(graph.tensors[i.tensor].shape)
+        ids = any(n.op == "embedding" for n in consumers.get(i.tensor, []))
+        timed[i.tensor] = i.role == "data" and (rank >= 3 or (rank == 2 and ids))
+    for n in graph.nodes:
+        kind, _ = time_kind(n, graph.tensors)
+        source = bool(n.inputs) and timed[n.inputs[0]]
+        for k, t in enumerate(n.outputs):
+            rank = len(graph.tensors[t].shape)
+            if n.op in RECURRENT_OPS:
+                timed[t] = k == 0 and rank >= 3
+            elif kind == "step" and source:
+                timed[t] = True
+            else:
+                timed[t] = rank >= 3
+    return timed
+
+
+def _free_time(graph: Graph, streamed: set[str]) -> dict[str, TensorSpec]:
+    """The graph's tensors with axis 1 of the streamed inputs replaced by TIME; ShapeMismatch if they need it."""
+    tensors: dict[str, TensorSpec] = {}
+    for i in graph.inputs:
+        spec = graph.tensors[i.tensor]
+        shape: Shape = spec.shape
+        if i.tensor in streamed:
+            shape = (shape[0], TIME, *shape[2:])
+        tensors[i.tensor] = TensorSpec(spec.name, shape, spec.dtype)
+    for n in graph.nodes:
+        for name, (shape, dtype) in zip(n.outputs, infer_node(n, tensors)):
+            tensors[name] = TensorSpec(name, shape, dtype)
+        spec_ = OPS[n.op]
+        want = spec_.weights(check_attrs(spec_, n.attrs), [tensors[t] for t in n.inputs])
+        for role, shape in want.items():
+            if tuple(shape) != tuple(graph.weights[n.weights[role]].shape):
+                raise ShapeMismatch(f"{n.name}: its weights need the length that the file wrote")
+    return tensors
+
+
+def _mark_node(
+    node: Node, kind: str, reason: str, marks: dict[str, str], state_inputs: set[str]
+) -> tuple[list[str], str]:
+    """(marks of the outputs, "") or ([], why not)."""
+    ins = [marks[t] for t in node.inputs] + ([marks[node.mask]] if node.mask else [])
+    if any(t not in state_inputs for t in node.initial_state):
+        return [], "its initial state is computed by other layers; cut the model at that state (convert(inputs=...))"
+    if "step" in ins:
+        if any(m != "step" for m in ins):
+            return [], "it joins a value for each step with a value for the whole sequence"
+        if kind == "mix":
+            return [], reason
+        if kind == "recurrent":
+            first = "step" if node.attrs.get("return_sequences") else "sequence"
+            return [first] + ["sequence"] * (len(node.outputs) - 1), ""
+        return ["step"] * len(node.outputs), ""
+    if kind == "recurrent" or node.op == "repeat_vector":
+        return [], "it needs a sequence that is complete only after a layer that collapses the time axis"
+    return [("constant" if ins and all(m == "constant" for m in ins) else "sequence")] * len(node.outputs), ""
+
+
+def analyse(graph: Graph) -> Streamability:
+    """Mark every tensor, or say which layer stands in the way and why."""
+    timed = timed_tensors(graph)
+    marks: dict[str, str] = {}
+    streamed: set[str] = set()
+    state_inputs = {i.tensor for i in graph.inputs if i.role == "state"}
+    for i in graph.inputs:
+        if i.role == "state":
+            marks[i.tensor] = "constant"
+        elif timed[i.tensor]:
+            marks[i.tensor] = "step"
+            streamed.add(i.tensor)
+        else:
+            return Streamability(False, i.name, "this input has no time axis")
+    for n in graph.nodes:
+        kind, reason = time_kind(n, graph.tensors)
+        if kind == "mix" and n.op in RECURRENT_OPS and marks[n.inputs[0]] != "step":
+            kind = "recurrent"
+        out, why = _mark_node(n, kind, reason, marks, state_inputs)
+        if why:
+            return Streamability(False, n.name, why)
+        marks.update(zip(n.outputs, out))
+    try:
+        tensors = _free_time(graph, streamed)
+    except ShapeMismatch as e:
+        place, _, rest = str(e).partition(": ")
+        return Streamability(False, place, rest or str(e))
+    return Streamability(True, marks=marks, tensors=tensors)

@@ -1,0 +1,88 @@
+"""load: a file becomes a Model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .errors import BackendError, ConversionError, FormatError
+from .format import proof as proofs
+from .format.reader import ModelFile, read
+from .model import Model
+
+__all__ = ["load"]
+
+_KERAS_SIGNATURES = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")
+
+
+class _Converted(ModelFile):
+    """A Keras file converted in memory: a ModelFile that was never written."""
+
+
+def _is_keras(path: str) -> bool:
+    """By content: HDF5 or zip."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as f:
+        start = f.read(8)
+    return any(start.startswith(s) for s in _KERAS_SIGNATURES)
+
+
+def _convert_in_memory(path: str, custom_objects: dict | None) -> ModelFile:
+    from .convert import build
+    from .convert.proof import make
+
+    built = build(path, custom_objects=custom_objects)
+    metadata = {"rnnrt.source_sha256": built.source["sha256"], "rnnrt.producer": "converted in memory"}
+    proof = make(built.graph, built.weights)
+    return _Converted(path, built.graph, built.weights, proof, metadata, os.path.getsize(path), False)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    verify: bool = False,
+    custom_objects: dict[str, Any] | None = None,
+) -> Model:
+    """Open a model.
+
+    Parameters
+    ----------
+    path
+        A ``.rnnrt`` file, or a Keras file (HDF5, ``.keras``), which is converted in memory.
+    device
+        ``cpu``.
+    threads
+        Threads of one call; 1.
+    verify
+        Replay the proof that the file carries: FormatError where this machine does not give what its maker got.
+
+    Raises
+    ------
+    FormatError, ConversionError
+        The file is damaged, or not one that this version reads.
+    BackendError
+        The device or the kernel table (``RNNRT_ISA``) cannot be had.
+    """
+    if device not in ("cpu", "auto"):
+        raise BackendError(f"device {device!r}: this build of rnnrt has no plugin for it; known is 'cpu'")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise BackendError(f"threads: expected a positive integer, got {threads!r}")
+    name = os.fsdecode(os.fspath(path))
+    file = _convert_in_memory(name, custom_objects) if _is_keras(name) else read(name)
+    if custom_objects and not _is_keras(name):
+        raise ConversionError("custom_objects: custom layers and cells are not supported by this version of rnnrt")
+    model = Model(file)
+    if verify:
+        if file.proof is None:
+            raise FormatError(f"{name}: the file carries no proof to verify")
+        result = proofs.replay(model, file.proof, file.graph)
+        if not result.ok:
+            bad = result.failures[0]
+            raise FormatError(
+                f"{name}: the proof fails on this machine: output {bad.output!r}, {bad.run} run: "
+                f"error {bad.error:.3g}, allowed {bad.tolerance:.3g}"
+            )
+    return model

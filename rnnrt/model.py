@@ -1,0 +1,267 @@
+"""Model: a converted file, ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import backends
+from .errors import ShapeError, StateError
+from .format.reader import ModelFile
+from .ir.passes.layers import layer_rows, parameter_count
+from .native import _native as native
+from .planner.lower import lower
+from .planner.plan import InputInfo, OutputInfo, Plan
+from .session import Session
+from .structure import as_input, flatten_inputs, nest, shape_text
+from .summary import size_text, summary_table
+
+__all__ = ["Model", "TensorInfo"]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a model takes or gives: name, shape (None where free, batch first), dtype, role ``data`` or ``state``."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    role: str = "data"
+
+
+def _input_spec(i: InputInfo, plan: Plan) -> tuple:
+    return i.axes(plan.symbols), i.dtype, i.timed, sum(1 << _DTYPE_BIT[d] for d in i.accepts), i.fixed_steps
+
+
+def _output_spec(o: OutputInfo, plan: Plan) -> tuple:
+    return o.axes(plan.symbols), o.dtype, o.per_step
+
+
+_DTYPE_BIT = {"float32": 0, "float64": 1, "int32": 5, "int64": 6, "bool": 7}
+
+
+class Model(native.Program):
+    """A model: immutable, shared by any number of threads; all state lives in its sessions.
+
+    Made by :func:`rnnrt.load`. ``predict`` is :meth:`rnnrt.native._native.Program.predict`.
+
+    Attributes
+    ----------
+    inputs, outputs : list of TensorInfo
+    session_meaning : ``sequence`` or ``calls``, see :meth:`session`.
+    kernels : name of the kernel table that it was packed for.
+    """
+
+    def __new__(cls, file: ModelFile, kernels: str | None = None) -> Model:
+        return super().__new__(cls)
+
+    def __init__(self, file: ModelFile, kernels: str | None = None) -> None:
+        self.file = file
+        self.graph = file.graph
+        plan = lower(file.graph, dict(file.weights), native.op_kinds())
+        super().__init__(
+            backends.cpu(),
+            plan,
+            [_input_spec(i, plan) for i in plan.input_info],
+            [_output_spec(o, plan) for o in plan.output_info],
+            kernels or backends.kernels_wanted(),
+            self.graph.output_structure == 0,
+        )
+        plan.weight_arrays.clear()  # packed by now
+
+    @property
+    def inputs(self) -> list[TensorInfo]:
+        """What ``predict`` takes, in order."""
+        return [TensorInfo(i.name, i.filed_shape, i.dtype, i.role) for i in self.plan.input_info]
+
+    @property
+    def outputs(self) -> list[TensorInfo]:
+        """What ``predict`` gives, in order."""
+        fixed = {i.symbol_of(1): i.fixed_steps for i in self.plan.input_info if i.timed and i.fixed_steps is not None}
+        out = []
+        for o in self.plan.output_info:
+            shape = list(o.free_shape)
+            if o.per_step and len(o.shape) > 1 and str(o.shape[1]) in fixed:
+                shape[1] = fixed[str(o.shape[1])]
+            out.append(TensorInfo(o.name, tuple(shape), o.dtype))
+        return out
+
+    @property
+    def session_meaning(self) -> str:
+        """``sequence``: every recurrent layer carries its state; ``calls``: the layers saved stateful do."""
+        return self.graph.session
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return "cpu"
+
+    def _structured(self, results: list[np.ndarray]) -> Any:
+        return nest(self.graph.output_structure, results)
+
+    def _slow(self, x: Any, out: np.ndarray | None) -> Any:
+        return run_call(self, x, out, None)
+
+    def session(
+        self,
+        batch_size: int = 1,
+        *,
+        initial_state: Any = None,
+        id: str | None = None,
+        store: Any = None,
+        state: bytes | None = None,
+    ) -> Session:
+        """A session: rows of state that ``step`` and ``run`` carry on.
+
+        *sequence* models (no layer saved stateful): for any cutting into ``step`` and ``run``, outputs with a
+        time axis, put end to end, equal ``predict`` on the whole bit for bit; an output without one equals,
+        after each piece, ``predict`` on all that has been seen. *calls* models (a layer saved
+        ``stateful=True``): each ``run`` is one call of Keras.
+
+        Parameters
+        ----------
+        batch_size : number of streams that advance together.
+        initial_state : for models with state inputs: a list, or a dict by input name; zero where absent.
+
+        Raises
+        ------
+        StateError
+            The model cannot be cut in time; the message names the layer and the reason.
+        """
+        for name, given in (("id", id), ("store", store), ("state", state)):
+            if given is not None:
+                raise StateError(f"session({name}=...) is not supported by this version of rnnrt")
+        return Session(self, batch_size, initial_state=initial_state)
+
+    def _lengths(self, batch: int, steps: int | None) -> dict[str, int]:
+        """Symbol values for a batch and a number of steps (a fixed length, or 1, where None)."""
+        fixed = [i.fixed_steps for i in self.plan.input_info if i.timed and i.fixed_steps is not None]
+        length = steps if steps is not None else (fixed[0] if fixed else 1)
+        return {s: batch if s == "B" else length for s in self.plan.symbols}
+
+    def memory(self, batch: int = 1, steps: int | None = None) -> dict[str, int]:
+        """Bytes: ``weights`` as stored, ``workspace`` of a predict of that size, ``state`` of one stream."""
+        lengths = self._lengths(batch, steps)
+        workspace, _ = self.measure([lengths[s] for s in self.plan.symbols])
+        return {"weights": self.file.weights_nbytes, "workspace": workspace, "state": self.plan.row_bytes}
+
+    def summary(self, batch: int = 1, steps: int | None = None, width: int = 80) -> str:
+        """The table that Keras prints, with states and memory.
+
+        steps: number of time steps of the predict whose workspace is shown; default the file's length, or 1.
+        """
+        memory = self.memory(batch, steps)
+        total = parameter_count(self.graph)
+        lengths = self._lengths(batch, steps)
+        shown = next((v for s, v in lengths.items() if s != "B"), 1)
+        totals = [
+            ("Total params", f"{total:,} ({size_text(memory['weights'])})"),
+            ("State of a stream", size_text(memory["state"])),
+            (f"Workspace of predict, batch {batch}, {shown} steps", size_text(memory["workspace"])),
+            ("Session", self.session_meaning + ("" if self.plan.streams else f"; not cut in time: {self._why()}")),
+        ]
+        return summary_table(layer_rows(self.graph), self.graph.name, totals, width)
+
+    def _why(self) -> str:
+        return self.plan.stream_message
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that ``rnnrt inspect`` tells, as plain data."""
+        return {
+            "name": self.graph.name,
+            "path": self.file.path,
+            "bytes": self.file.nbytes,
+            "fingerprint": self.file.fingerprint,
+            "source_sha256": self.file.source_sha256,
+            "producer": self.file.producer,
+            "parameters": parameter_count(self.graph),
+            "inputs": [vars(i) for i in self.inputs],
+            "outputs": [vars(o) for o in self.outputs],
+            "states": [{"name": s.name, "shape": s.shape, "dtype": s.dtype} for s in self.plan.state_info],
+            "state_bytes": self.plan.row_bytes,
+            "session": self.session_meaning,
+            "streams": self.plan.streams,
+            "stream_reason": "" if self.plan.streams else self._why(),
+            "kernels": self.kernels,
+            "device": self.device,
+            "layers": [vars(r) for r in layer_rows(self.graph)],
+            "proof": self.file.proof is not None,
+        }
+
+    def __repr__(self) -> str:
+        ins = ", ".join(f"{i.name} {shape_text(i.shape)}" for i in self.inputs)
+        outs = ", ".join(f"{o.name} {shape_text(o.shape)}" for o in self.outputs)
+        return f"<rnnrt.Model {self.graph.name!r}: {ins} -> {outs}>"
+
+
+def bind_inputs(model: Model, flat: list[Any], wanted: list[int], step: bool, session: bool) -> tuple[list, dict]:
+    """Arrays in their canonical form, and the lengths of the free axes.
+
+    Raises ShapeError where inputs disagree with the model or with each other.
+    """
+    arrays: list[Any] = [None] * len(flat)
+    lengths: dict[str, int] = {}
+    bound: dict[str, str] = {}
+    for k in wanted:
+        info: InputInfo = model.plan.input_info[k]
+        shape = info.free_shape if session else info.filed_shape
+        drop = step and info.timed
+        a = as_input(info.name, flat[k], info.dtype, info.accepts, shape, drop)
+        arrays[k] = a
+        for axis in range(a.ndim):
+            s = info.symbol_of(axis)
+            if s is None:
+                continue
+            if lengths.setdefault(s, a.shape[axis]) != a.shape[axis]:
+                what = "batch" if s == "B" else "length"
+                raise ShapeError(f"input {info.name!r}: {what} {a.shape[axis]}, but {bound[s]!r} has {lengths[s]}")
+            bound.setdefault(s, info.name)
+    return arrays, lengths
+
+
+def make_outputs(model: Model, lengths: dict[str, int], step: bool, out: Any) -> tuple[list, list, Any]:
+    """(arrays that C fills with their time axis, what the caller gets, a caller's array to copy to or None)."""
+    filled, given = [], []
+    for o in model.plan.output_info:
+        y = np.empty(o.sizes(lengths), o.dtype)
+        filled.append(y)
+        given.append(y[:, 0] if step and o.per_step and y.ndim > 1 else y)
+    if out is None:
+        return filled, given, None
+    if len(given) != 1:
+        raise ShapeError("out= is for models with one output")
+    if not isinstance(out, np.ndarray) or out.shape != given[0].shape or out.dtype != given[0].dtype:
+        got = f"{out.dtype} {shape_text(out.shape)}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ShapeError(f"out: expected {given[0].dtype} {shape_text(given[0].shape)}, got {got}")
+    if not out.flags.writeable:
+        raise ShapeError("out: the array is read-only")
+    return filled, given, out
+
+
+def run_call(model: Model, x: Any, out: Any, session: Session | None, step: bool = False) -> Any:
+    """The general path of predict (session None), step and run: any structure, any array-like."""
+    infos = model.plan.input_info
+    wanted = [k for k, i in enumerate(infos) if session is None or i.role == "data"]
+    flat = flatten_inputs(model.graph.input_structure, x, [i.name for i in infos], wanted)
+    arrays, lengths = bind_inputs(model, flat, wanted, step, session is not None)
+    if session is not None:
+        if lengths.get("B", session.batch_size) != session.batch_size:
+            raise ShapeError(
+                f"input {infos[wanted[0]].name!r}: the session has batch size {session.batch_size}, got {lengths['B']}"
+            )
+        lengths["B"] = session.batch_size
+        for k, info in enumerate(infos):
+            if info.role == "state":  # put into the rows at reset; C does not read it in a session
+                arrays[k] = np.zeros(info.sizes(lengths), info.dtype)
+    filled, given, target = make_outputs(model, lengths, step, out)
+    values = [lengths[s] for s in model.plan.symbols]
+    if session is None:
+        model.run_arrays(arrays, values, filled)
+    else:
+        session.run_arrays(arrays, values, filled)
+    if target is not None:
+        target[...] = given[0]
+        return target
+    return nest(model.graph.output_structure, given)

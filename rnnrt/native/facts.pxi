@@ -1,0 +1,124 @@
+# What the core says about itself and the machine.
+
+
+def op_kinds():
+    """Op name -> number, as the core counts them."""
+    cdef int i = 0
+    out = {}
+    while rnnrt_op_name(i) != NULL:
+        out[rnnrt_op_name(i).decode()] = i
+        i += 1
+    return out
+
+
+def activation_names():
+    """Names of the activation functions in the core's order."""
+    cdef int i = 0
+    out = []
+    while rnnrt_activation_name(i) != NULL:
+        out.append(rnnrt_activation_name(i).decode())
+        i += 1
+    return out
+
+
+def kernel_tables():
+    """The kernel tables that this machine can run, best first: dicts of name, vector_floats, bitwise_group."""
+    cdef int i = 0
+    out = []
+    while rnnrt_kernel_name(i) != NULL:
+        name = rnnrt_kernel_name(i)
+        out.append({
+            "name": name.decode(),
+            "vector_floats": rnnrt_kernel_vector_floats(name),
+            "bitwise_group": rnnrt_kernel_bitwise_group(name),
+        })
+        i += 1
+    return out
+
+
+def default_kernels():
+    """The table that a load without a wish gets."""
+    return rnnrt_kernel_default().decode()
+
+
+def force_kernels(name):
+    """Make a table the default (None: undo); BackendError where this machine cannot run it."""
+    cdef bytes text
+    if name is None:
+        rnnrt_kernel_force(NULL)
+        return
+    text = name.encode()
+    if not rnnrt_kernel_force(text):
+        known = ", ".join(t["name"] for t in kernel_tables())
+        raise BackendError(f"kernel table {name!r} cannot run here; known: {known}")
+
+
+def cpu_features():
+    """CPU features as far as the kernels care."""
+    return rnnrt_cpu_features().decode().split()
+
+
+def allocations():
+    """Number of allocations that the core has made."""
+    return rnnrt_allocations()
+
+
+def blas_installed():
+    """Whether BLAS pointers were handed over."""
+    return bool(rnnrt_blas_installed())
+
+
+def install_blas(sgemm, sgemv):
+    """Hand over scipy's BLAS (capsules of scipy.linalg.cython_blas.__pyx_capi__)."""
+    rnnrt_blas_install(
+        PyCapsule_GetPointer(sgemm, PyCapsule_GetName(sgemm)), PyCapsule_GetPointer(sgemv, PyCapsule_GetName(sgemv))
+    )
+
+
+cdef class Backend:
+    """A backend's table: the CPU's, or that of a plugin."""
+
+    cdef const rnnrt_backend *api
+
+    @staticmethod
+    def cpu():
+        """The CPU executor."""
+        cdef Backend b = Backend.__new__(Backend)
+        b.api = rnnrt_cpu_backend()
+        return b
+
+    @staticmethod
+    def open(path):
+        """A plugin at a path; BackendError with the reason where it cannot be used."""
+        cdef Backend b = Backend.__new__(Backend)
+        cdef rnnrt_error err
+        memset(&err, 0, sizeof(err))
+        if rnnrt_backend_open(str(path).encode(), &b.api, &err):
+            raise BackendError(f"{path}: {err.msg.decode(errors='replace')}")
+        return b
+
+    @property
+    def name(self):
+        """The backend's own name."""
+        return self.api.name.decode()
+
+    @property
+    def build_info(self):
+        """How it was built."""
+        return self.api.build_info.decode()
+
+    def devices(self):
+        """Names of its devices; BackendError with the reason where it can reach none."""
+        cdef rnnrt_error err
+        cdef rnnrt_device_info info
+        memset(&err, 0, sizeof(err))
+        n = self.api.device_count(&err)
+        if err.code:
+            raise BackendError(f"{self.name}: {err.msg.decode(errors='replace')}")
+        out = []
+        for i in range(n):
+            memset(&info, 0, sizeof(info))
+            info.struct_size = sizeof(info)
+            if self.api.device_info(i, &info, &err) == 0:
+                out.append(info.name.decode(errors="replace"))
+        return out

@@ -1,0 +1,424 @@
+# A program on a backend, and the fast path of predict.
+
+cdef enum:
+    MAX_IO = 16
+    MAX_RANK = 8
+    MAX_SYMBOLS = 16
+    NOGIL_NS = 2000     # releasing the GIL costs about 57 ns; below this estimate it does not pay
+    AXIS_CONST = 0      # an axis's length is a constant,
+    AXIS_SYMBOL = 1     # a symbol of the program,
+    AXIS_SLOW = 2       # or an expression that Python evaluates
+
+cdef struct IoSpec:
+    int dtype             # NumPy's number; of an input: what foreign arrays are cast to
+    int rank
+    bint timed            # axis 1 is the time that steps drop
+    int64_t fixed         # inputs: the time length that the file wrote, which binds predict; -1: none
+    int64_t accepts       # inputs: bit set of rnnrt_dtype that may come as they are
+    int kind[MAX_RANK]
+    int64_t value[MAX_RANK]
+
+
+cdef inline int rt_dtype(int np_type) noexcept nogil:
+    """rnnrt_dtype of a NumPy type number, -1 for others."""
+    if np_type == cnp.NPY_FLOAT32:
+        return 0
+    if np_type == cnp.NPY_FLOAT64:
+        return 1
+    if np_type == cnp.NPY_INT32:
+        return 5
+    if np_type == cnp.NPY_INT64 or np_type == cnp.NPY_LONGLONG:
+        return 6
+    if np_type == cnp.NPY_BOOL:
+        return 7
+    return -1
+
+
+cdef int _poll(void *context) noexcept nogil:
+    """Ctrl-C during a long run; the exception is kept for the caller."""
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as e:
+            (<list>context).append(e)
+            return 1
+    return 0
+
+
+cdef int _read_spec(IoSpec *s, object axes, object dtype, bint timed, object accepts, object fixed) except -1:
+    cdef int i
+    if len(axes) > MAX_RANK:
+        raise FormatError(f"rank {len(axes)} is more than {MAX_RANK}")
+    s.dtype = cnp.dtype(dtype).num
+    s.rank = len(axes)
+    s.timed = timed
+    s.accepts = accepts
+    s.fixed = -1 if fixed is None else fixed
+    for i in range(s.rank):
+        s.kind[i], s.value[i] = axes[i]
+    return 0
+
+
+cdef class Program:
+    """A plan compiled for a backend: packed weights and all. Immutable, shared by any number of threads.
+
+    plan is a ``rnnrt.planner.plan.Plan``. ``inputs`` holds (axes, dtype, timed, accepts,
+    fixed length or None) of each input, ``outputs`` (axes, dtype, timed), with axes a list of (kind, value).
+    """
+
+    cdef const rnnrt_backend *api
+    cdef rnnrt_model *model
+    cdef int n_in, n_out, n_symbols
+    cdef bint single                  # one data input: the fast path is possible
+    cdef IoSpec inputs[MAX_IO]
+    cdef IoSpec outputs[MAX_IO]
+    cdef int64_t cost_symbols[MAX_SYMBOLS]
+    cdef int64_t cost_ns
+    cdef readonly object plan
+    cdef readonly str kernels
+    cdef object single_output         # the output structure is one array
+
+    def __cinit__(self):
+        self.api = NULL
+        self.model = NULL
+
+    def __init__(self, Backend backend, plan, inputs, outputs, kernels, bint single_output, int device=0):
+        cdef rnnrt_plan p
+        cdef rnnrt_model_options opt
+        cdef rnnrt_error err
+        cdef bytes name = kernels.encode() if kernels else b""
+        cdef cnp.ndarray a
+        cdef const void **data = NULL
+        cdef int i
+        if self.model != NULL:
+            raise RnnrtError("a program is made once")
+        memset(&p, 0, sizeof(p))
+        memset(&opt, 0, sizeof(opt))
+        memset(&err, 0, sizeof(err))
+        self.plan = plan
+        self.api = backend.api
+        self.n_in, self.n_out, self.n_symbols = len(inputs), len(outputs), len(plan.symbols)
+        if self.n_in > MAX_IO or self.n_out > MAX_IO or self.n_symbols > MAX_SYMBOLS:
+            raise FormatError(f"more than {MAX_IO} inputs, outputs or free lengths")
+        for i in range(self.n_in):
+            axes, dtype, timed, accepts, fixed = inputs[i]
+            _read_spec(&self.inputs[i], axes, dtype, timed, accepts, fixed)
+        for i in range(self.n_out):
+            axes, dtype, timed = outputs[i]
+            _read_spec(&self.outputs[i], axes, dtype, timed, 0, None)
+        self.single = self.n_in == 1
+        self.single_output = single_output
+        self.cost_symbols[0] = -1
+        p.struct_size = sizeof(p)
+        p.n_symbols = self.n_symbols
+        keep = []
+        p.dims = <const rnnrt_plan_dim *>_table(plan.dims, keep, &p.n_dims)
+        p.tensors = <const rnnrt_plan_tensor *>_table(plan.tensors, keep, &p.n_tensors)
+        p.ops = <const rnnrt_plan_op *>_table(plan.ops, keep, &p.n_ops)
+        p.refs = <const int64_t *>_table(plan.refs, keep, &p.n_refs)
+        p.weights = <const rnnrt_plan_weight *>_table(plan.weights, keep, &p.n_weights)
+        p.states = <const rnnrt_plan_state *>_table(plan.states, keep, &p.n_states)
+        p.regions = <const rnnrt_plan_region *>_table(plan.regions, keep, &p.n_regions)
+        p.inputs = <const rnnrt_plan_input *>_table(plan.inputs, keep, &p.n_inputs)
+        p.outputs = <const int64_t *>_table(plan.outputs, keep, &p.n_outputs)
+        a = plan.reals
+        p.reals = <const double *>cnp.PyArray_DATA(a)
+        p.n_reals = a.shape[0]
+        p.row_bytes = plan.row_bytes
+        p.streams = plan.streams
+        if p.n_weights != len(plan.weight_arrays):
+            raise FormatError("the plan's weights do not fit its table")
+        data = <const void **>malloc(sizeof(void *) * (p.n_weights + 1))
+        if data == NULL:
+            raise MemoryError()
+        for i in range(p.n_weights):
+            a = plan.weight_arrays[i]
+            data[i] = cnp.PyArray_DATA(a)
+        p.weight_data = data
+        opt.struct_size = sizeof(opt)
+        opt.device = device
+        opt.threads = 1
+        opt.kernels = <const char *>name if kernels else NULL
+        try:
+            rc = self.api.supports(&p, &err)
+            if rc == 0:
+                with nogil:
+                    rc = self.api.model_create(&p, &opt, &self.model, &err)
+        finally:
+            free(data)
+        if rc:
+            self._fail(&err, None)
+        self.kernels = kernels or default_kernels()
+
+    def __dealloc__(self):
+        if self.model != NULL:
+            self.api.model_release(self.model)
+
+    cdef int _fail(self, rnnrt_error *err, list interrupts) except -1:
+        """Raise the exception that a status means, with the layer's path."""
+        place = self.plan.places[err.op] if 0 <= err.op < len(self.plan.places) else ""
+        at = f"{place}: " if place else ""
+        text = err.msg.decode(errors="replace")
+        if err.code == RNNRT_EINTERRUPT and interrupts:
+            raise interrupts[0]
+        if err.code == RNNRT_EID:
+            raise ShapeError(f"{self._id_place(err)}id {err.a} is outside the table of {at}{self._id_range(err)}")
+        if err.code == RNNRT_EIDNAN:
+            raise ShapeError(f"{self._id_place(err)}an id is not a number (NaN), {at}{self._id_range(err)}")
+        if err.code == RNNRT_ESHAPE:
+            raise ShapeError(f"{at}sizes do not fit: got {err.a}, expected {err.b}")
+        if err.code == RNNRT_ENOMEM:
+            raise MemoryError(f"rnnrt needs {err.a} bytes of workspace")
+        if err.code == RNNRT_EBUSY:
+            raise StateError("this session is in use by another thread; give each thread a session of its own")
+        if err.code == RNNRT_EUNSUPPORTED:
+            backend = self.api.name.decode()
+            raise BackendError(f"{at}not supported on {backend}" + (f": {text}" if text else ""))
+        if err.code == RNNRT_EDEVICE or err.code == RNNRT_EABI:
+            raise BackendError(at + (text or f"device error {err.device_code}"))
+        raise FormatError(f"{at}the program is malformed ({err.a}, {err.b})")
+
+    cdef str _id_place(self, rnnrt_error *err):
+        # ids come from an input, or are derived inside the model
+        op = self.plan.ops[err.op]
+        tensor = int(self.plan.refs[op[4]])
+        names = [i.name for i, t in zip(self.plan.input_info, self.plan.inputs[:, 0]) if t == tensor]
+        return f"input {names[0]!r}, flat position {err.b}: " if names else ""
+
+    cdef str _id_range(self, rnnrt_error *err):
+        size = int(self.plan.refs[self.plan.ops[err.op][14]])
+        return f"expected 0 <= id < {size}"
+
+    cdef int64_t _cost(self, const int64_t *symbols) except -1:
+        """Estimated nanoseconds, remembered for the last sizes."""
+        cdef rnnrt_error err
+        cdef int i
+        cdef bint same = True
+        for i in range(self.n_symbols):
+            same = same and self.cost_symbols[i] == symbols[i]
+        if not same:
+            self.cost_ns = self.api.model_cost(self.model, symbols, &err)
+            for i in range(self.n_symbols):
+                self.cost_symbols[i] = symbols[i]
+        return self.cost_ns
+
+    cdef int _execute(self, rnnrt_session *session, rnnrt_call *call) except -1:
+        """Run, with the GIL released where the work is worth it."""
+        cdef rnnrt_error err
+        cdef int32_t rc
+        cdef list interrupts
+        err.msg[0] = 0
+        call.struct_size = sizeof(rnnrt_call)
+        call.flags = 0
+        call.poll = NULL
+        if self._cost(call.symbols) < NOGIL_NS:
+            if session != NULL:
+                rc = self.api.session_run(session, call, &err)
+            else:
+                rc = self.api.model_run(self.model, call, &err)
+            interrupts = None
+        else:
+            interrupts = []
+            call.poll = _poll
+            call.poll_context = <void *>interrupts
+            with nogil:
+                if session != NULL:
+                    rc = self.api.session_run(session, call, &err)
+                else:
+                    rc = self.api.model_run(self.model, call, &err)
+        if rc:
+            self._fail(&err, interrupts)
+        return 0
+
+    cdef bint _fits(self, IoSpec *s, object x, bint step, bint whole, int64_t *symbols, rnnrt_buffer *out):
+        """Whether x can be used as it lies; binds symbols (preset to -1) and fills the buffer."""
+        cdef int i, j = 0, t
+        cdef int64_t n
+        if not cnp.PyArray_CheckExact(x):
+            return False
+        t = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>x))
+        if t < 0 or not (s.accepts >> t) & 1 or cnp.PyArray_NDIM(<cnp.ndarray>x) != s.rank - (1 if step else 0) \
+                or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):
+            return False
+        for i in range(s.rank):
+            if step and i == 1:
+                n = 1
+            else:
+                n = cnp.PyArray_DIMS(<cnp.ndarray>x)[j]
+                j += 1
+            if n < 1 or (whole and i == 1 and s.fixed >= 0 and n != s.fixed):
+                return False
+            if s.kind[i] == AXIS_CONST:
+                if n != s.value[i]:
+                    return False
+            elif s.kind[i] == AXIS_SYMBOL:
+                if symbols[s.value[i]] < 0:
+                    symbols[s.value[i]] = n
+                elif symbols[s.value[i]] != n:
+                    return False
+            else:
+                return False
+        out.data = cnp.PyArray_DATA(<cnp.ndarray>x)
+        out.dtype = t
+        out.device = 1
+        return True
+
+    cdef object _fresh(self, IoSpec *s, bint step, const int64_t *symbols):
+        """A new array for an output; None where an axis is an expression."""
+        cdef cnp.npy_intp dims[MAX_RANK]
+        cdef int i, j = 0
+        for i in range(s.rank):
+            if step and s.timed and i == 1:
+                continue
+            if s.kind[i] == AXIS_SLOW:
+                return None
+            dims[j] = s.value[i] if s.kind[i] == AXIS_CONST else symbols[s.value[i]]
+            j += 1
+        return cnp.PyArray_EMPTY(j, dims, s.dtype, 0)
+
+    cdef bint _usable_out(self, IoSpec *s, bint step, const int64_t *symbols, object out, rnnrt_buffer *buf):
+        """Whether a caller's array can take an output as it lies."""
+        cdef int i, j = 0
+        if not cnp.PyArray_CheckExact(out) or not cnp.PyArray_ISCARRAY(<cnp.ndarray>out) \
+                or cnp.PyArray_TYPE(<cnp.ndarray>out) != s.dtype:
+            return False
+        for i in range(s.rank):
+            if step and s.timed and i == 1:
+                continue
+            if s.kind[i] == AXIS_SLOW or j >= cnp.PyArray_NDIM(<cnp.ndarray>out) or cnp.PyArray_DIMS(
+                    <cnp.ndarray>out)[j] != (s.value[i] if s.kind[i] == AXIS_CONST else symbols[s.value[i]]):
+                return False
+            j += 1
+        if j != cnp.PyArray_NDIM(<cnp.ndarray>out):
+            return False
+        buf.data = cnp.PyArray_DATA(<cnp.ndarray>out)
+        buf.dtype = rt_dtype(s.dtype)
+        buf.device = 1
+        return True
+
+    cdef object _fast(self, rnnrt_session *session, int64_t rows, object x, object out, bint step):
+        """The whole call where x is one array that fits as it lies; None: take the slow path."""
+        cdef int64_t symbols[MAX_SYMBOLS]
+        cdef rnnrt_buffer given, made[MAX_IO]
+        cdef rnnrt_call call
+        cdef int i
+        cdef object y = None, results = None
+        if not self.single:
+            return None
+        for i in range(self.n_symbols):
+            symbols[i] = -1
+        if not self._fits(&self.inputs[0], x, step, session == NULL, symbols, &given) or (rows >= 0 and symbols[0] != rows):
+            return None
+        for i in range(self.n_symbols):
+            if symbols[i] < 0:
+                return None
+        if out is not None:
+            if not self.single_output or not self._usable_out(&self.outputs[0], step, symbols, out, &made[0]):
+                return None
+            # the kernels read inputs after they have begun to write outputs
+            if <char *>made[0].data < <char *>given.data + cnp.PyArray_NBYTES(<cnp.ndarray>x) \
+                    and <char *>given.data < <char *>made[0].data + cnp.PyArray_NBYTES(<cnp.ndarray>out):
+                return None
+            y = out
+        else:
+            if not self.single_output:
+                results = []
+            for i in range(self.n_out):
+                y = self._fresh(&self.outputs[i], step, symbols)
+                if y is None:
+                    return None
+                made[i].data = cnp.PyArray_DATA(<cnp.ndarray>y)
+                made[i].dtype = rt_dtype(self.outputs[i].dtype)
+                made[i].device = 1
+                if results is not None:
+                    results.append(y)
+        call.symbols = symbols
+        call.inputs = &given
+        call.outputs = made
+        self._execute(session, &call)
+        return y if results is None else self._structured(results)
+
+    def _structured(self, results):
+        """Outputs in the structure that Keras gives them (overridden in Python)."""
+        return results
+
+    def _slow(self, x, out):
+        """The general path of predict (overridden in Python)."""
+        raise NotImplementedError
+
+    def predict(self, x, out=None):
+        """Run the model on a batch, from the zero state. Pure: no state is read or kept; thread-safe.
+
+        Parameters
+        ----------
+        x : array (batch, time, features), or (batch, time) of ids; a list or dict of them for several inputs.
+            Any array-like of numbers; float32 (ids: also integers) in C order is used without a copy.
+        out : array of the output's shape and dtype, optional; for models with one output.
+
+        Returns
+        -------
+        array, list or dict
+            In the structure, shapes and dtypes that Keras's ``predict`` gives.
+
+        Raises
+        ------
+        ShapeError
+            An input has the wrong rank or shape, is empty, or holds an id outside its table.
+        MemoryError
+            The run would need more memory than there is.
+        """
+        y = self._fast(NULL, -1, x, out, False)
+        return self._slow(x, out) if y is None else y
+
+    cdef int _run_arrays(self, rnnrt_session *session, list arrays, object lengths, list outs) except -1:
+        """One call on arrays that are known to fit (dense, accepted dtypes); lengths by symbol."""
+        cdef rnnrt_buffer given[MAX_IO]
+        cdef rnnrt_buffer made[MAX_IO]
+        cdef int64_t symbols[MAX_SYMBOLS]
+        cdef rnnrt_call call
+        cdef int i
+        if len(arrays) != self.n_in or len(outs) != self.n_out or len(lengths) != self.n_symbols:
+            raise RnnrtError("wrong number of arrays")
+        for i in range(self.n_in):
+            a = <cnp.ndarray?>arrays[i]
+            given[i].data = cnp.PyArray_DATA(<cnp.ndarray>a)
+            given[i].dtype = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>a))
+            given[i].device = 1
+        for i in range(self.n_out):
+            a = <cnp.ndarray?>outs[i]
+            made[i].data = cnp.PyArray_DATA(<cnp.ndarray>a)
+            made[i].dtype = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>a))
+            made[i].device = 1
+        for i in range(self.n_symbols):
+            symbols[i] = lengths[i]
+        call.symbols = symbols
+        call.inputs = given
+        call.outputs = made
+        return self._execute(session, &call)
+
+    def run_arrays(self, list arrays, lengths, list outs):
+        """predict on arrays that the caller has checked."""
+        self._run_arrays(NULL, arrays, lengths, outs)
+
+    def measure(self, lengths):
+        """(workspace bytes, estimated nanoseconds) of a run with these lengths, in the order of plan.symbols."""
+        cdef int64_t symbols[MAX_SYMBOLS]
+        cdef rnnrt_error err
+        cdef int i
+        memset(&err, 0, sizeof(err))
+        for i in range(self.n_symbols):
+            symbols[i] = lengths[i]
+        nbytes = self.api.model_workspace(self.model, symbols, &err)
+        if err.code:
+            self._fail(&err, None)
+        return nbytes, self.api.model_cost(self.model, symbols, &err)
+
+
+cdef void* _table(object array, list keep, int64_t* count) except? NULL:
+    """A plan table as C sees it; the array is kept alive by the caller."""
+    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(array)
+    if cnp.PyArray_TYPE(a) != cnp.NPY_INT64:
+        raise FormatError("a plan table must be int64")
+    keep.append(a)
+    count[0] = a.shape[0]
+    return cnp.PyArray_DATA(a)

@@ -1,0 +1,91 @@
+# Sessions: rows of state, and the fast path of step and run.
+
+
+cdef class SessionCore:
+    """n rows of state on a program's backend. One thread at a time; ``rnnrt.Session`` adds the rest."""
+
+    cdef Program program
+    cdef rnnrt_session *session
+    cdef readonly int64_t batch_size
+
+    def __cinit__(self, Program program, int64_t batch_size, *args, **kwargs):
+        cdef rnnrt_error err
+        cdef int32_t rc
+        memset(&err, 0, sizeof(err))
+        self.session = NULL
+        self.program = program
+        self.batch_size = batch_size
+        rc = program.api.session_create(program.model, batch_size, &self.session, &err)
+        if rc:
+            program._fail(&err, None)
+
+    def __dealloc__(self):
+        if self.session != NULL:
+            self.program.api.session_release(self.session)
+
+    def _slow(self, x, out, step):
+        """The general path of step and run (overridden in Python)."""
+        raise NotImplementedError
+
+    def step(self, x, out=None):
+        """Advance by one time step.
+
+        Parameters
+        ----------
+        x : array (batch_size, features), or (batch_size,) of ids; a list or dict of them for several inputs.
+        out : array of the output's shape, optional; the result is written there.
+
+        Returns
+        -------
+        array or structure
+            As ``predict`` gives it, without the time axis.
+
+        Raises
+        ------
+        ShapeError
+            x has the wrong shape, or an id is outside its table. The state stays as it was.
+        StateError
+            Another thread is using this session.
+        """
+        y = self.program._fast(self.session, self.batch_size, x, out, True)
+        return self._slow(x, out, True) if y is None else y
+
+    def run(self, chunk, out=None):
+        """Advance by a chunk of any length: (batch_size, T, features), or (batch_size, T) of ids.
+
+        Returns and raises as :meth:`step`; outputs keep their time axis.
+        """
+        y = self.program._fast(self.session, self.batch_size, chunk, out, False)
+        return self._slow(chunk, out, False) if y is None else y
+
+    def run_arrays(self, list arrays, lengths, list outs):
+        """One call on arrays that the caller has checked."""
+        self.program._run_arrays(self.session, arrays, lengths, outs)
+
+    def get_rows(self, int64_t first, int64_t count):
+        """State rows as uint8 (count, row_bytes): the same layout on every backend."""
+        cdef rnnrt_error err
+        cdef cnp.npy_intp dims[2]
+        dims[0], dims[1] = count, self.program.plan.row_bytes
+        if count < 0:
+            raise StateError("a negative number of rows")
+        a = cnp.PyArray_ZEROS(2, dims, cnp.NPY_UINT8, 0)
+        memset(&err, 0, sizeof(err))
+        if self.program.api.session_get_rows(self.session, first, count, cnp.PyArray_DATA(<cnp.ndarray>a), &err):
+            self._row_fail(&err)
+        return a
+
+    def set_rows(self, int64_t first, rows):
+        """Put rows back; rows is uint8 (count, row_bytes)."""
+        cdef rnnrt_error err
+        cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(rows)
+        if cnp.PyArray_TYPE(a) != cnp.NPY_UINT8 or cnp.PyArray_NDIM(a) != 2 or a.shape[1] != self.program.plan.row_bytes:
+            raise StateError("rows must be uint8 (count, row_bytes)")
+        memset(&err, 0, sizeof(err))
+        if self.program.api.session_set_rows(self.session, first, a.shape[0], cnp.PyArray_DATA(a), &err):
+            self._row_fail(&err)
+
+    cdef int _row_fail(self, rnnrt_error *err) except -1:
+        if err.code == RNNRT_EINVAL:
+            raise StateError(f"rows outside 0..{self.batch_size}")
+        return self.program._fail(err, None)

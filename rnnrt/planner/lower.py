@@ -1,0 +1,365 @@
+"""Graph -> program: interned dimensions, storage of tensors, state rows, and one record for each op.
+
+No Keras and no instruction set in here: what a layer means was settled at conversion, how weights are packed is
+settled by the kernel table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from ..ir.activations import ACTIVATIONS, Activation
+from ..ir.dims import DimLike, numel
+from ..ir.graph import Graph, Node, TensorSpec
+from ..ir.ops import OPS
+from ..ir.ops.spec import check_attrs
+from ..ir.passes.streamability import Streamability, analyse, timed_tensors
+from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
+from .regions import ALIAS_OPS, Schedule, schedule
+
+__all__ = ["lower"]
+
+_FLAGS = {
+    "go_backwards": 1,
+    "reverse_output": 2,
+    "return_sequences": 4,
+    "zero_output_for_mask": 8,
+    "reset_after": 16,
+}
+_ACTIVATION_NUMBER = {name: i for i, name in enumerate(ACTIVATIONS)}
+_ID_DTYPES = ("int32", "int64", "float32", "float64")
+_RANK = 8
+_COPY = "copy"
+
+
+def _reals(*activations: Activation) -> list[float]:
+    """Three parameters for each activation."""
+    return [p for a in activations for p in (*a.params, 0.0, 0.0, 0.0)[:3]]
+
+
+def _recurrent(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    act, ract = attrs["activation"], attrs.get("recurrent_activation", Activation())
+    numbers = [attrs["units"], ins[0].shape[2], _ACTIVATION_NUMBER[act.name], _ACTIVATION_NUMBER[ract.name]]
+    return ["kernel", "recurrent_kernel", "bias"], numbers, _reals(act, ract)
+
+
+def _dense(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    act = attrs["activation"]
+    return ["kernel", "bias"], [ins[0].shape[-1], attrs["units"], _ACTIVATION_NUMBER[act.name]], _reals(act)
+
+
+def _embedding(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    return ["embeddings"], [attrs["input_dim"], attrs["output_dim"], int(attrs["wrap_negative"])], []
+
+
+def _activation(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    act, last = attrs["activation"], ins[0].shape[-1]
+    return [], [_ACTIVATION_NUMBER[act.name], last if isinstance(last, int) else 0], _reals(act)
+
+
+def _batch_norm(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    shape, axis = ins[0].shape, attrs["axis"]
+    inner = numel(shape[axis + 1 :])
+    return ["gamma", "beta", "moving_mean", "moving_variance"], [shape[axis], inner], [attrs["epsilon"]]
+
+
+def _repeat_vector(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    return [], [attrs["n"]], []
+
+
+def _plain(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
+    return [], [], []
+
+
+# op -> (weight roles in the order that C reads them, integer attributes, real attributes)
+_Encoder = Callable[[Node, dict[str, Any], list[TensorSpec]], "tuple[list, list[int], list[float]]"]
+_ENCODERS: dict[str, _Encoder] = {
+    "simple_rnn": _recurrent,
+    "lstm": _recurrent,
+    "gru": _recurrent,
+    "dense": _dense,
+    "embedding": _embedding,
+    "activation": _activation,
+    "batch_normalization": _batch_norm,
+    "repeat_vector": _repeat_vector,
+    "cast": _plain,
+}
+
+
+class _States:
+    """Places the states of all layers in one row, each slot at a multiple of 64 bytes."""
+
+    def __init__(self, calls: bool) -> None:
+        self.calls = calls
+        self.rows: list[tuple[int, int, int, int]] = []
+        self.info: list[StateInfo] = []
+        self.end = 0
+        self.names: set[str] = set()
+        self.by_node: dict[str, list[str]] = {}  # node id -> names of Keras's states
+
+    def add(self, node: Node, name: str, shape: tuple[int, ...], dtype: str, carried: bool) -> int:
+        """The number of a new slot."""
+        path = f"{node.name}/{name}"
+        if path in self.names:  # a layer that is called twice has two streams of states
+            path = f"{node.id}/{name}"
+        self.names.add(path)
+        size = int(np.prod(shape, dtype=np.int64)) * 4
+        self.rows.append((self.end, size, int(not carried), 0))
+        self.info.append(StateInfo(path, shape, dtype, self.end, dtype == "float32"))
+        self.end += -(-size // 64) * 64
+        return len(self.rows) - 1
+
+    def of(self, node: Node, attrs: dict[str, Any]) -> list[int]:
+        """Slots of a node: Keras's states, then has_output where a mask can hold the output."""
+        specs = OPS[node.op].states(attrs)
+        carried = not self.calls or bool(attrs.get("stateful"))
+        slots = [self.add(node, s.name, s.shape, "float32", carried) for s in specs]
+        self.by_node[node.id] = [self.info[i].name for i in slots]
+        if specs and node.mask is not None:
+            slots.append(self.add(node, "has_output", (), "int32", not self.calls))
+        return slots
+
+
+class _Lowering:
+    """One lowering; the methods run in the order in which :func:`lower` calls them."""
+
+    def __init__(self, graph: Graph, weights: dict[str, np.ndarray], stream: Streamability) -> None:
+        self.graph = graph
+        self.weights = weights
+        self.stream = stream
+        self.tensors = stream.tensors if stream.ok else graph.tensors
+        self.timed = timed_tensors(graph)
+        self.plan: Schedule = schedule(graph, self.tensors, self.timed)
+        self.dims = DimTable()
+        self.refs: list[int] = []
+        self.reals: list[float] = []
+        self.states = _States(graph.session == "calls")
+        self.root: dict[str, str] = {}
+        self.index: dict[str, int] = {}
+        self.rows: list[list[int]] = []
+        self.weight_rows: list[list[int]] = []
+        self.weight_index: dict[str, int] = {}
+        self.weight_arrays: list[np.ndarray] = []
+        self.ops: list[list[int]] = []
+        self.op_regions: list[int] = []
+        self.places: list[str] = []
+        self.region_times: list[DimLike | None] = list(self.plan.times)
+
+    def roots(self) -> None:
+        """Follow aliases to the tensor that owns the memory."""
+        for t in self.tensors:
+            self.root[t] = t
+        for n in self.graph.nodes:
+            if n.op in ALIAS_OPS:
+                self.root[n.outputs[0]] = self.root[n.inputs[0]]
+
+    def whole(self) -> set[str]:
+        """Roots whose memory must hold the whole time axis, because another region reads it (or nobody walks)."""
+        out = set()
+        for t, root in self.root.items():
+            home = self.plan.home.get(root, -1)
+            if home < 0 or self.plan.times[home] is None or not self.timed[t]:
+                out.add(root)
+        for n in self.plan.nodes:
+            for t in self.graph.reads(n):
+                if self.plan.home.get(t, -1) != self.plan.region_of[n.id]:
+                    out.add(self.root[t])
+        out.update(self.root[t] for t in self.graph.outputs)
+        return out
+
+    def place_tensors(self) -> None:
+        """One row for each tensor: inputs, then everything in the order of making (aliases after their roots)."""
+        whole = self.whole()
+        inputs = {i.tensor: k for k, i in enumerate(self.graph.inputs)}
+        order = list(inputs)
+        made = {t: n for n in self.graph.nodes for t in n.outputs}
+        order += [t for t in made if self.root[t] == t] + [t for t in made if self.root[t] != t]
+        for t in order:
+            spec = self.tensors[t]
+            if len(spec.shape) > _RANK:
+                raise FormatError(f"{t}: rank {len(spec.shape)} is more than {_RANK}")
+            dims = [self.dims.index(d) for d in spec.shape]
+            alias = self.index[self.root[t]] if self.root[t] != t else -1
+            tile = self.root[t] not in whole
+            role, io = (1, inputs[t]) if t in inputs else (0, -1)
+            self.index[t] = len(self.rows)
+            self.rows.append(
+                [DTYPES.index(spec.dtype), len(dims), *dims, *[0] * (_RANK - len(dims)), role, io, alias]
+                + [int(tile), int(self.timed[t]), 0]
+            )
+
+    def weight(self, name: str) -> int:
+        """The number of a weight."""
+        if name not in self.weight_index:
+            a = self.weights[name]
+            self.weight_index[name] = len(self.weight_rows)
+            self.weight_rows.append([DTYPES.index(str(a.dtype)), a.ndim, *a.shape, *[0] * (4 - a.ndim)])
+            self.weight_arrays.append(np.ascontiguousarray(a))
+        return self.weight_index[name]
+
+    def span(self, values: list[int]) -> list[int]:
+        """Append to refs; (start, count)."""
+        start = len(self.refs)
+        self.refs += [int(v) for v in values]
+        return [start, len(values)]
+
+    def add_op(self, kind: int, region: int, place: str, fields: dict[str, Any]) -> None:
+        """One record of rnnrt_plan_op."""
+        real = len(self.reals)
+        self.reals += fields.get("reals", [])
+        row = [kind, region, fields.get("flags", 0), fields.get("mask", -1)]
+        for key in ("in", "out", "weight", "state", "init", "attr"):
+            row += self.span(fields.get(key, []))
+        self.ops.append([*row, real, len(fields.get("reals", []))])
+        self.op_regions.append(region)
+        self.places.append(place)
+
+    def lower_node(self, node: Node, kinds: dict[str, int]) -> None:
+        """A graph node as a program op."""
+        attrs = check_attrs(OPS[node.op], node.attrs)
+        ins = [self.tensors[t] for t in node.inputs]
+        roles, numbers, reals = _ENCODERS[node.op](node, attrs, ins)
+        self.add_op(
+            kinds[node.op],
+            self.plan.region_of[node.id],
+            node.name,
+            {
+                "flags": sum(bit for name, bit in _FLAGS.items() if attrs.get(name)),
+                "mask": self.index[node.mask] if node.mask else -1,
+                "in": [self.index[t] for t in node.inputs],
+                "out": [self.index[t] for t in node.outputs],
+                "weight": [self.weight(node.weights[r]) if r in node.weights else -1 for r in roles],
+                "state": self.states.of(node, attrs),
+                "init": [self.index[t] for t in node.initial_state],
+                "attr": numbers,
+                "reals": reals,
+            },
+        )
+
+    def outputs(self, kinds: dict[str, int]) -> list[int]:
+        """Give each output a tensor of its own; what is an input, or named twice, is copied."""
+        taken: set[str] = set()
+        out, copies = [], []
+        for io, t in enumerate(self.graph.outputs):
+            root = self.root[t]
+            row = self.rows[self.index[root]]
+            if row[2 + _RANK] == 0 and root not in taken:
+                taken.add(root)
+                row[2 + _RANK], row[3 + _RANK] = 2, io
+                out.append(self.index[root])
+                continue
+            spec = self.tensors[t]
+            dims = [self.dims.index(d) for d in spec.shape]
+            self.rows.append(
+                [DTYPES.index(spec.dtype), len(dims), *dims, *[0] * (_RANK - len(dims)), 2, io, -1]
+                + [0, int(self.timed[t]), 0]
+            )
+            out.append(len(self.rows) - 1)
+            copies.append((t, out[-1]))
+        if copies:
+            self.region_times.append(None)
+            for t, target in copies:
+                fields = {"in": [self.index[t]], "out": [target]}
+                self.add_op(kinds[_COPY], len(self.region_times) - 1, t, fields)
+        return out
+
+    def regions(self) -> list[list[int]]:
+        """One record for each region; ops were added region by region."""
+        rows = []
+        for r, time in enumerate(self.region_times):
+            first = self.op_regions.index(r)
+            rows.append([first, self.op_regions.count(r), -1 if time is None else self.dims.index(time), 0])
+        return rows
+
+    def input_info(self) -> list[InputInfo]:
+        """What callers may pass for each input."""
+        consumers = self.graph.consumers()
+        out = []
+        for i in self.graph.inputs:
+            spec, filed = self.tensors[i.tensor], self.graph.tensors[i.tensor]
+            readers = consumers.get(i.tensor, [])
+            ids = bool(readers) and all(n.op == "embedding" for n in readers) and i.tensor not in self.graph.outputs
+            accepts = _ID_DTYPES if ids and spec.dtype in _ID_DTYPES else (spec.dtype,)
+            fixed = filed.shape[1] if self.timed[i.tensor] and len(filed.shape) > 1 else None
+            steps = fixed if isinstance(fixed, int) else None
+            timed = self.timed[i.tensor]
+            out.append(InputInfo(i.name, i.role, spec.dtype, accepts, spec.shape, timed, steps))
+        return out
+
+    def state_targets(self) -> dict[int, list[str]]:
+        """For each state input, the states that start from it."""
+        number = {i.tensor: k for k, i in enumerate(self.graph.inputs)}
+        out: dict[int, list[str]] = {k: [] for k in number.values()}
+        for n in self.plan.nodes:
+            for t, name in zip(n.initial_state, self.states.by_node[n.id]):
+                if t in number:
+                    out[number[t]].append(name)
+        return out
+
+    def output_info(self) -> list[OutputInfo]:
+        """What callers get."""
+        return [
+            OutputInfo(name, self.tensors[t].dtype, self.tensors[t].shape, self.timed[t])
+            for name, t in zip(self.graph.output_names, self.graph.outputs)
+        ]
+
+
+def _table(rows: list, width: int) -> np.ndarray:
+    return np.array(rows, dtype=np.int64).reshape(len(rows), width)
+
+
+def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -> Plan:
+    """The program of a graph.
+
+    Parameters
+    ----------
+    weights : float32 arrays by name, in the shapes of ``graph.weights``.
+    kinds : op name -> number, as the C core gives them.
+
+    Raises
+    ------
+    FormatError
+        For an op that the core does not know, or a rank above 8.
+    """
+    missing = [n for n in graph.nodes if n.op not in ALIAS_OPS and (n.op not in kinds or n.op not in _ENCODERS)]
+    if missing:
+        raise FormatError(f"{missing[0].name}: this version of rnnrt cannot run op {missing[0].op!r}")
+    stream = analyse(graph)
+    low = _Lowering(graph, weights, stream)
+    low.roots()
+    low.place_tensors()
+    for node in low.plan.nodes:
+        low.lower_node(node, kinds)
+    outputs = low.outputs(kinds)
+    input_info = low.input_info()
+    inputs = [
+        [low.index[i.tensor], sum(1 << DTYPES.index(d) for d in info.accepts)]
+        for i, info in zip(graph.inputs, input_info)
+    ]
+    regions = _table(low.regions(), 4)
+    return Plan(
+        dims=_table(low.dims.rows, 6),
+        tensors=_table(low.rows, 8 + _RANK),
+        ops=_table(low.ops, 18),
+        refs=np.array(low.refs, dtype=np.int64),
+        reals=np.array(low.reals, dtype=np.float64),
+        weights=_table(low.weight_rows, 6),
+        weight_arrays=low.weight_arrays,
+        states=_table(low.states.rows, 4),
+        row_bytes=low.states.end,
+        regions=regions,
+        inputs=_table(inputs, 2),
+        outputs=np.array(outputs, dtype=np.int64),
+        streams=stream.ok,
+        stream_message=stream.message,
+        symbols=list(low.dims.symbols),
+        places=low.places,
+        input_info=input_info,
+        output_info=low.output_info(),
+        state_info=low.states.info,
+        state_targets=low.state_targets(),
+    )

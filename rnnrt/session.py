@@ -1,0 +1,152 @@
+"""Session: the state of one or more streams of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import StateError
+from .native import _native as native
+from .structure import as_input, flatten_inputs, shape_text
+
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Session"]
+
+
+class Session(native.SessionCore):
+    """Rows of state, one for each stream; made by :meth:`rnnrt.Model.session`.
+
+    ``step(x, out=None)`` and ``run(chunk, out=None)`` are the hot path (see there). A call commits its new state
+    or, after any error, leaves the state as it was. One thread at a time; any number of sessions side by side.
+    """
+
+    def __new__(cls, model: Model, batch_size: int = 1, *, initial_state: Any = None) -> Session:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise StateError(f"batch_size: expected a positive integer, got {batch_size!r}")
+        if model.session_meaning == "sequence" and not model.plan.streams:
+            raise StateError(f"this model cannot run step by step: {model.plan.stream_message}")
+        if model.session_meaning == "calls" and any(i.role == "state" for i in model.plan.input_info):
+            raise StateError("a model saved stateful that also takes states as inputs has no session; use predict")
+        return super().__new__(cls, model, int(batch_size))
+
+    def __init__(self, model: Model, batch_size: int = 1, *, initial_state: Any = None) -> None:
+        self.model = model
+        if initial_state is not None:
+            self.reset(initial_state=initial_state)
+
+    def _slow(self, x: Any, out: np.ndarray | None, step: bool) -> Any:
+        from .model import run_call  # model imports this module
+
+        return run_call(self.model, x, out, self, step)
+
+    def _rows(self, rows: Sequence[int] | None) -> list[int]:
+        """Row numbers, checked."""
+        if rows is None:
+            return list(range(self.batch_size))
+        out = []
+        for r in rows:
+            if isinstance(r, bool) or not isinstance(r, (int, np.integer)) or not 0 <= r < self.batch_size:
+                raise StateError(f"row {r!r}: expected 0..{self.batch_size - 1}")
+            out.append(int(r))
+        if len(set(out)) != len(out):
+            raise StateError("a row is named twice")
+        return out
+
+    def _write(self, rows: list[int], values: np.ndarray) -> None:
+        """Put whole rows back, after everything was checked."""
+        if rows == list(range(self.batch_size)):
+            self.set_rows(0, values)
+            return
+        every = self.get_rows(0, self.batch_size)
+        every[rows] = values
+        self.set_rows(0, every)
+
+    def reset(self, rows: Sequence[int] | None = None, initial_state: Any = None) -> None:
+        """Back to the zero state, or to the initial state given for the model's state inputs.
+
+        rows: which streams; all where None. initial_state: a list of arrays (rows, units) in the order of the
+        model's state inputs, or a dict by their names. Raises StateError where it does not fit.
+        """
+        chosen = self._rows(rows)
+        values = np.zeros((len(chosen), self.model.plan.row_bytes), np.uint8)
+        if initial_state is not None:
+            self._put_initial(values, initial_state)
+        self._write(chosen, values)
+
+    def _put_initial(self, values: np.ndarray, given: Any) -> None:
+        infos = self.model.plan.input_info
+        wanted = [k for k, i in enumerate(infos) if i.role == "state"]
+        if not wanted:
+            raise StateError("this model has no state inputs; use set_state")
+        flat = flatten_inputs(list(range(len(infos))), given, [i.name for i in infos], wanted)
+        slots = {s.name: s for s in self.model.plan.state_info}
+        for k in wanted:
+            info = infos[k]
+            shape = (len(values), *info.free_shape[1:])
+            a = as_input(info.name, flat[k], info.dtype, info.accepts, shape)
+            for name in self.model.plan.state_targets[k]:
+                slot = slots[name]
+                self._slot(values, slot)[...] = a.reshape(len(values), *slot.shape)
+
+    @staticmethod
+    def _slot(values: np.ndarray, slot: Any) -> np.ndarray:
+        """A slot of rows as an array (rows, *shape) that shares their memory."""
+        n = int(np.prod(slot.shape, dtype=np.int64)) * 4
+        part = values[:, slot.offset : slot.offset + n]
+        return part.view(slot.dtype).reshape(len(values), *slot.shape)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """All that determines the future: name -> array (batch_size, ...) in Keras's shapes (a copy).
+
+        Keras's states are float32 under ``<layer path>/<state>`` (``lstm/h``, ``lstm/c``); ``.../has_output`` is
+        bool: whether a layer under a mask has seen a step that counts.
+        """
+        values = self.get_rows(0, self.batch_size)
+        out = {}
+        for slot in self.model.plan.state_info:
+            a = self._slot(values, slot).copy()
+            out[slot.name] = a if slot.keras else a.astype(bool)
+        return out
+
+    def set_state(self, state: Mapping[str, Any], rows: Sequence[int] | None = None) -> None:
+        """Put a state back.
+
+        state: a dict as :meth:`get_state` gives it, with arrays (rows, ...); Keras's states alone are enough
+        (the layers then count as not having seen a step under their mask). rows: which streams; all where None.
+
+        Raises StateError, and changes nothing, where a name is unknown or missing or an array does not fit.
+        """
+        chosen = self._rows(rows)
+        slots = {s.name: s for s in self.model.plan.state_info}
+        if not isinstance(state, Mapping):
+            raise StateError(f"a dict of arrays is expected, got {type(state).__name__}")
+        unknown = sorted(set(state) - set(slots))
+        if unknown:
+            raise StateError(f"unknown state {unknown[0]!r}; this model has {sorted(slots)}")
+        values = np.zeros((len(chosen), self.model.plan.row_bytes), np.uint8)
+        for name, slot in slots.items():
+            if name not in state:
+                if slot.keras:
+                    raise StateError(f"state {name!r} is missing")
+                continue
+            a = np.asarray(state[name])
+            want = (len(chosen), *slot.shape)
+            if a.shape != want or a.dtype.kind not in "biuf":
+                raise StateError(f"state {name!r}: expected {shape_text(want)}, got {a.dtype} {shape_text(a.shape)}")
+            target = self._slot(values, slot)
+            target[...] = a.astype(bool) if not slot.keras else a
+        self._write(chosen, values)
+
+    def fork(self) -> Session:
+        """A new session at the same state, independent from here on: for beam search, and for what-if."""
+        rows = self.get_rows(0, self.batch_size)
+        other = Session(self.model, self.batch_size)
+        other.set_rows(0, rows)
+        return other
+
+    def __repr__(self) -> str:
+        return f"<rnnrt.Session of {self.model.graph.name!r}, batch size {self.batch_size}>"
