@@ -44,8 +44,8 @@ V_INLINE vf act_squareplus(vf x, vf b)
     /* beyond 2^50 the square would overflow long before b counts */
     const vf root = v_sel(v_lt(v_set1(0x1p50f), a), a, v_sqrt(v_fma(x, x, b)));
     const vf half = v_set1(0.5f);
-    /* (x + root) / 2 cancels below zero; b / (2 (root - x)) is the same number */
-    return v_sel(v_lt(x, v_set1(0.0f)), (half * b) / (root - x), half * (x + root));
+    /* x/2 + root/2 cancels below zero; b / (2 (root - x)) is the same number */
+    return v_sel(v_lt(x, v_set1(0.0f)), (half * b) / (root - x), v_fma(half, x, half * root));
 }
 
 /* the large functions stay out of line: one copy serves every caller */

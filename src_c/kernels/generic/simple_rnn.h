@@ -55,8 +55,12 @@ static void simple_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
         .y = s->h_out, .y_stride = s->h_out_stride,
         .activation = &cell->activation, .end = PANEL_ACTIVATE, /* linear where rowwise */
     };
-    panel_run(&job, s->rows, s->block_begin, s->block_end, s->zigzag);
-    for (int64_t r = 0; cell_rowwise(cell) && r < s->rows; r++) {
+    const int rowwise = cell_rowwise(cell);
+    /* a rowwise function makes one block of all panels */
+    const int64_t begin = rowwise ? 0 : s->block_begin;
+    const int64_t end = rowwise ? panel_count(cell->units, 4) : s->block_end;
+    panel_run(&job, s->rows, begin, end, s->zigzag);
+    for (int64_t r = 0; rowwise && r < s->rows; r++) {
         float *h = s->h_out + r * s->h_out_stride;
         row_apply(&cell->activation, cell->units, h, h, s->scratch);
     }

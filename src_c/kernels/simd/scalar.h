@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #define VL 1
 
@@ -25,8 +28,14 @@ V_INLINE void v_storen(float *p, vf a, int64_t n)
         *p = a;
 }
 V_INLINE vf v_fma(vf a, vf b, vf c) { return __builtin_fmaf(a, b, c); }
+/* the instruction itself: what it does to a denormal, a compare and a select need not do */
+#if defined(__SSE__)
+V_INLINE vf v_min(vf limit, vf x) { return _mm_cvtss_f32(_mm_min_ss(_mm_set_ss(limit), _mm_set_ss(x))); }
+V_INLINE vf v_max(vf limit, vf x) { return _mm_cvtss_f32(_mm_max_ss(_mm_set_ss(limit), _mm_set_ss(x))); }
+#else
 V_INLINE vf v_min(vf limit, vf x) { return limit < x ? limit : x; }
 V_INLINE vf v_max(vf limit, vf x) { return limit > x ? limit : x; }
+#endif
 V_INLINE vf v_sqrt(vf a) { return __builtin_sqrtf(a); }
 V_INLINE vi v_bits(vf a)
 {
