@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -234,3 +236,14 @@ def _replay(
             f"{target}: not written: the proof's worst error is {result.error:.3g}, max_error is {max_error:.3g}"
         )
     return result.error, result.tolerance
+
+
+class _Room(types.ModuleType):
+    """This package, callable: importing it binds ``rnnrt.convert`` to the package, over the function of that name."""
+
+    def __call__(self, src: Any, dst: Any = None, **options: Any) -> ConversionReport:
+        face = sys.modules["rnnrt"]
+        return convert(src, dst, load=face.load, **options)
+
+
+sys.modules[__name__].__class__ = _Room

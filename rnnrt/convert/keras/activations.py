@@ -52,8 +52,10 @@ def _known(name: str, spec: LayerSpec) -> Activation | None:
         return _KERAS3.get(name)
     if name in _KERAS2:
         return _KERAS2[name]
-    since = _SINCE.get(name)
-    if since and spec.generation == 2 and spec.version[:2] >= since[0]:
+    since, version = _SINCE.get(name), spec.version
+    if version[:2] == (2, 3) and len(version) < 4:
+        version = (2, 2)  # Keras 2.3 without TensorFlow's suffix has not what tf.keras 2.3 has
+    if since and spec.generation == 2 and version[:2] >= since[0]:
         return since[1]
     return None
 
@@ -89,7 +91,7 @@ def parse_activation(value: Any, spec: LayerSpec, path: str, key: str) -> Activa
 
 
 def _refusal(path: str, key: str, name: str, spec: LayerSpec) -> UnsupportedLayerError:
-    version = ".".join(map(str, spec.version))
+    version = ".".join(map(str, spec.version[:3]))
     return UnsupportedLayerError(
         f"{path} ({spec.class_name}): {key} is {name[:80]!r}, which is not an activation of Keras {version}; "
         "its arithmetic is not in the file. Use a built-in activation of that Keras, and save again",

@@ -59,9 +59,10 @@ _KERAS1_DROP = {
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """``"2.2.4-tf"`` -> (2, 2, 4); () where there is no number."""
+    """``"2.3.1"`` -> (2, 3, 1), ``"2.2.4-tf"`` -> (2, 2, 4, 1); () where there is no number."""
     m = re.match(r"(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?", version)
-    return tuple(int(g) for g in m.groups() if g is not None) if m else ()
+    numbers = tuple(int(g) for g in m.groups() if g is not None) if m else ()
+    return (*numbers, 1) if len(numbers) == 3 and version.endswith("-tf") else numbers
 
 
 def generation_of(version: str, architecture: dict) -> int:
@@ -123,6 +124,8 @@ def normalise_config(class_name: str, config: dict[str, Any], generation: int) -
             rename["output_dim"] = "units"
         elif class_name == "Embedding":
             out.pop("dropout", None)
+        elif class_name == "InputLayer":
+            rename["input_dtype"] = "dtype"
         for old, new in rename.items():
             if old in out and new not in out:
                 out[new] = out.pop(old)

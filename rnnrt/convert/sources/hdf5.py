@@ -49,9 +49,10 @@ def _link(parent: h5py.Group, part: str, place: str) -> bool:
     """Whether parent has a hard link of that name; other links are refused."""
     if part in ("", ".", ".."):
         raise ConversionError(f"{place}: the path part {part!r} is not valid")
-    link = parent.get(part, getlink=True) if part in parent or _has_link(parent, part) else None
-    if link is None:
+    # `in` follows the link, so that a dangling soft or external one looks absent
+    if not parent.id.links.exists(part.encode("utf-8")):
         return False
+    link = parent.get(part, getlink=True)
     if not isinstance(link, h5py.HardLink):
         raise ConversionError(
             f"{place}: {part!r} is a {type(link).__name__}; only data inside the file is read. "
@@ -60,21 +61,17 @@ def _link(parent: h5py.Group, part: str, place: str) -> bool:
     return True
 
 
-def _has_link(parent: h5py.Group, part: str) -> bool:
-    # `in` follows the link, and a dangling soft or external link then looks absent
-    return parent.id.links.exists(part.encode())
-
-
 def child(parent: h5py.Group, path: str, place: str) -> h5py.Group | h5py.Dataset | None:
     """The object at a path below parent, or None; ConversionError for soft and external links."""
     parts = path.split("/")
     if len(parts) > _MAX_PARTS:
         raise ConversionError(f"{place}: path of {len(parts)} parts")
     here = parent
-    for part in parts:
-        if not isinstance(here, h5py.Group) or not _link(here, part, place):
-            return None
-        here = here[part]
+    with guard(place):
+        for part in parts:
+            if not isinstance(here, h5py.Group) or not _link(here, part, place):
+                return None
+            here = here[part]
     return here
 
 
@@ -85,8 +82,7 @@ def has(parent: h5py.Group, path: str, place: str) -> bool:
 
 def group(parent: h5py.Group, path: str, place: str) -> h5py.Group:
     """The group at a path."""
-    with guard(place):
-        out = child(parent, path, place)
+    out = child(parent, path, place)
     if not isinstance(out, h5py.Group):
         raise ConversionError(f"{place}: the group {path!r} is missing")
     return out
@@ -110,17 +106,18 @@ def dataset(parent: h5py.Group, path: str, place: str) -> StoredArray:
             raise ConversionError(f"{place}: {path!r} is empty")
         shape = tuple(int(d) for d in ds.shape)
         dtype = ds.dtype
+
+    def read() -> np.ndarray:
+        # here, not before: layers that nobody reads may hold anything
         if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
             raise ConversionError(
                 f"{place}: {path!r} holds {dtype}, not float16, float32 or float64 "
                 "(bfloat16 and quantised weights are not read)"
             )
-        declared = math.prod(shape) * dtype.itemsize
-        if declared > _BOMB_FLOOR and declared > _BOMB_RATIO * _stored_bytes(ds):
-            raise ConversionError(f"{place}: {path!r} declares {declared} bytes but stores {_stored_bytes(ds)}")
-
-    def read() -> np.ndarray:
         with guard(place):
+            declared = math.prod(shape) * dtype.itemsize
+            if declared > _BOMB_FLOOR and declared > _BOMB_RATIO * _stored_bytes(ds):
+                raise ConversionError(f"{place}: {path!r} declares {declared} bytes but stores {_stored_bytes(ds)}")
             return np.asarray(ds[()])
 
     return StoredArray(path, shape, read)

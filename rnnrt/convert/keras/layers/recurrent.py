@@ -8,9 +8,9 @@ import numpy as np
 
 from ....ir.activations import Activation
 from ..call import LayerCall, Value
-from ..spec import LayerSpec
+from ..options import check_options
 from ..weights import Layout, Part
-from .registry import layer
+from .registry import Entry, layer
 
 _LOOP = ("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask", "time_major")
 _CELL = ("units", "activation", "use_bias")
@@ -203,17 +203,10 @@ def rnn(c: LayerCall) -> list[Value]:
     if c.get("num_constants"):
         raise c.refuse("num_constants: Keras's own cells take no constants")
     op = _CELL_OPS[cell.class_name]
-    inner = LayerCall(c.builder, _as_layer(cell), f"{c.path}/{cell.name}", [])
+    inner = LayerCall(c.builder, cell, f"{c.path}/{cell.name}", [])
     _check_cell(inner, op)
     return _recurrent(c, op, _cell(inner, op), _loop(c))
 
 
-def _as_layer(cell: LayerSpec) -> LayerSpec:
-    return cell
-
-
 def _check_cell(c: LayerCall, op: str) -> None:
-    from ..options import check_options
-    from .registry import Entry
-
     check_options(c, Entry(c.spec.class_name, lambda _: [], "recurrent", frozenset(_CELL_OPTIONS[op])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..call import LayerCall, Value
+from ..spec import ModelSpec
 from .registry import REGISTRY, layer
 
 
@@ -14,7 +15,7 @@ def time_distributed(c: LayerCall) -> list[Value]:
         raise c.refuse("the inner layer is missing")
     entry = REGISTRY.get(inner.class_name)
     path = f"{c.path}/{inner.name}"
-    if entry is not None and not entry.per_step:
+    if isinstance(inner, ModelSpec) or (entry is not None and not entry.per_step):
         raise c.refuse(f"TimeDistributed({inner.class_name}) is not supported")
     args: list = [c.inputs[0] if len(c.inputs) == 1 else c.inputs]
     if entry is not None and c.inputs[0].tensor is not None:
