@@ -181,9 +181,7 @@ def summary_table(
         header, align = [*header, "State"], align + "l"
     if not chain:
         header, align = [*header, "Connected to"], align + "l"
-    longest = (
-        28 if len(header) > 4 else 34
-    )  # wider than this, a name is shortened rather than the table broken
+    longest = 28 if len(header) > 4 else 34  # wider than this, a name is shortened rather than the table broken
     cells = []
     for r in rows:
         name = shorten_path(r.name, longest)

@@ -214,9 +214,7 @@ def strange_top_level(root: Path) -> list[str]:
     known = TOP_LEVEL | BUILT
     sdist = {"PKG-INFO", "setup.cfg"}  # an unpacked sdist has them too
     return sorted(
-        n
-        for n in names - known - sdist
-        if not n.startswith(".") and not n.endswith((".egg-info", "__pycache__"))
+        n for n in names - known - sdist if not n.startswith(".") and not n.endswith((".egg-info", "__pycache__"))
     )
 
 

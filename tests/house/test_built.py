@@ -9,21 +9,15 @@ from importlib.util import find_spec
 def test_the_extension_exports_its_init_function_only():
     spec = find_spec("rnnrt.native._native")
     assert spec is not None and spec.origin, "the extension is not built: pip install -e ."
-    out = subprocess.run(
-        ["nm", "-D", "--defined-only", spec.origin], capture_output=True, text=True, check=True
-    )
+    out = subprocess.run(["nm", "-D", "--defined-only", spec.origin], capture_output=True, text=True, check=True)
     names = {line.split()[-1] for line in out.stdout.splitlines() if line.strip()}
     # the linker and gcov add names of their own
-    assert {n for n in names if not n.startswith(("_init", "_fini", "__gcov", "mangle_path"))} == {
-        "PyInit__native"
-    }
+    assert {n for n in names if not n.startswith(("_init", "_fini", "__gcov", "mangle_path"))} == {"PyInit__native"}
 
 
 def _loaded_by(statement: str) -> set[str]:
     """Top-level modules beyond the standard library in a fresh interpreter after the statement."""
-    code = (
-        f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    )
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(out.stdout)) - set(sys.stdlib_module_names)
 

@@ -27,7 +27,5 @@ def test_ops():
 
 def test_the_reader_of_def_files_sees(tmp_path):
     path = tmp_path / "x.def"
-    path.write_text(
-        '/* RNNRT_OP(ID, "name") */\nRNNRT_OP(LSTM, "lstm", cls)\n  RNNRT_OP(GRU,"gru")\nOTHER(A, "b")\n'
-    )
+    path.write_text('/* RNNRT_OP(ID, "name") */\nRNNRT_OP(LSTM, "lstm", cls)\n  RNNRT_OP(GRU,"gru")\nOTHER(A, "b")\n')
     assert house.def_entries(path, "RNNRT_OP") == [("LSTM", "lstm"), ("GRU", "gru")]

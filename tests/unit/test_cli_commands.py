@@ -217,10 +217,7 @@ def test_csv_output_is_exact(capsys, tmp_path, monkeypatch):
 def test_predict_runs_in_batches(capsys, tmp_path, model):
     x = np.random.default_rng(1).standard_normal((10, 3, 2)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    assert (
-        run(capsys, "predict", "m.rnnrt", tmp_path / "x.npy", "--batch-size", 4, "-o", tmp_path / "y.npy")[0]
-        == 0
-    )
+    assert run(capsys, "predict", "m.rnnrt", tmp_path / "x.npy", "--batch-size", 4, "-o", tmp_path / "y.npy")[0] == 0
     assert model.batches == [4, 4, 2]
     assert np.array_equal(np.load(tmp_path / "y.npy"), Summing().predict(x))
 
@@ -237,9 +234,7 @@ def test_predict_with_several_inputs_and_outputs(capsys, tmp_path, monkeypatch):
     assert code == 1 and "no data for input b" in err
     code, _, err = run(capsys, "predict", "m.rnnrt", *[tmp_path / "one.npy"] * 3)
     assert code == 1 and "one file too many" in err
-    code, _, err = run(
-        capsys, "predict", "m.rnnrt", tmp_path / "one.npy", tmp_path / "two.npy", "-o", "y.npy"
-    )
+    code, _, err = run(capsys, "predict", "m.rnnrt", tmp_path / "one.npy", tmp_path / "two.npy", "-o", "y.npy")
     assert code == 1 and "write them to one .npz" in err
 
 

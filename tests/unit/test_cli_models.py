@@ -87,9 +87,7 @@ def test_stream_is_the_session(capsys, monkeypatch, name, form):
         "json": lambda step: json.dumps(np.atleast_1d(step).tolist()),
     }[form]
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(as_text(step) + "\n" for step in x[0])))
-    lines = run(
-        capsys, "stream", MODELS / name / "model.rnnrt", *(["--json"] if form == "json" else [])
-    ).splitlines()
+    lines = run(capsys, "stream", MODELS / name / "model.rnnrt", *(["--json"] if form == "json" else [])).splitlines()
     read = {"csv": lambda s: [np.float32(v) for v in s.split(",")], "json": json.loads}[form]
     assert np.array([read(s) for s in lines], np.float32).tobytes() == want.tobytes()
 
