@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,8 @@ FLOAT32_ERRORS = 20
 CUTS = (1, 3, 4)  # a single step, then pieces of odd and even length; their sum is the steps of a case
 BATCH = 2
 
+DRAWS, TIGHT = 8, 1e-4  # draw a case's inputs again while its tolerance is beyond TIGHT, and keep the best
+
 
 def make(graph: Graph, weights: Mapping[str, np.ndarray], seed: int = 1) -> Proof:
     """The proof of a graph with the weights as they will be stored.
@@ -37,7 +40,7 @@ def make(graph: Graph, weights: Mapping[str, np.ndarray], seed: int = 1) -> Proo
     weights
         Weight name -> array as stored in the file.
     seed
-        Of the first case's inputs; the following cases count on from it.
+        Of the first case's inputs; the following cases count on from it, and so do further draws.
 
     Returns
     -------
@@ -50,13 +53,23 @@ def make(graph: Graph, weights: Mapping[str, np.ndarray], seed: int = 1) -> Proo
     limit = budget(nbytes) // (len(plans) * len(graph.outputs))
     cases = []
     for i, (batch, runs, cuts) in enumerate(plans):
-        case = ProofCase(seed + i, batch, sum(CUTS), runs, (), cuts)
-        exact, single = (_answer(references[d], graph, case) for d in (np.float64, np.float32))
+        # Some models are touchy where the drawn inputs are unlike their data: other inputs prove more.
+        best = None
+        for draw in range(DRAWS):
+            case = ProofCase(seed + i + draw * len(plans), batch, sum(CUTS), runs, (), cuts)
+            answers = [_answer(references[d], graph, case) for d in (np.float64, np.float32)]
+            loss = max(_tolerance(ref, estimate) for ref, estimate in zip(*answers))
+            if best is None or loss < best[0]:
+                best = (loss, case, answers)
+            if loss <= TIGHT:
+                break
+        assert best is not None
+        _, case, (exact, single) = best
         timed = _timed(graph) if cuts else [False] * len(exact)
         outputs = tuple(
             _expect(graph, k, ref, estimate, timed[k], limit) for k, (ref, estimate) in enumerate(zip(exact, single))
         )
-        cases.append(ProofCase(case.seed, batch, case.steps, runs, outputs, cuts))
+        cases.append(replace(case, outputs=outputs))
     return Proof(tuple(cases))
 
 
@@ -99,9 +112,13 @@ def _expect(graph: Graph, index: int, ref: np.ndarray, estimate: np.ndarray, tim
     """The expected output with its tolerance, relative to max(1, |ref|)."""
     tensor = graph.tensors[graph.outputs[index]]
     stored = "float64" if tensor.dtype == "float64" else "float32"
+    return sample_output(ref, _round_up(_tolerance(ref, estimate)), time=timed, limit=limit, dtype=stored)
+
+
+def _tolerance(ref: np.ndarray, estimate: np.ndarray) -> float:
+    """Relative to max(1, |ref|), from what the reference itself loses in float32."""
     error = np.abs(estimate.astype(np.float64) - ref) / np.maximum(1.0, np.abs(ref))
-    tolerance = max(RELATIVE_TOLERANCE, FLOAT32_ERRORS * float(error.max(initial=0.0)))
-    return sample_output(ref, _round_up(tolerance), time=timed, limit=limit, dtype=stored)
+    return max(RELATIVE_TOLERANCE, FLOAT32_ERRORS * float(error.max(initial=0.0)))
 
 
 def _round_up(value: float) -> float:
