@@ -25,10 +25,10 @@ from .info import __version__, devices, info
 from .loading import load
 from .model import Model, TensorInfo
 from .session import Session
+from .verify import VerifyReport, verify
 
 if TYPE_CHECKING:
     from .convert.report import CheckReport, ConversionReport
-    from .verify import VerifyReport
 
 __all__ = [
     "BackendError",
@@ -41,6 +41,7 @@ __all__ = [
     "StateError",
     "TensorInfo",
     "UnsupportedLayerError",
+    "VerifyReport",
     "__version__",
     "check",
     "convert",
@@ -67,10 +68,3 @@ def check(src: Any, **options: Any) -> CheckReport:
     from .convert import check as run
 
     return run(src, **options)
-
-
-def verify(path: Any, keras: Any = None) -> VerifyReport:
-    """Replay a file's proof, or compare it with Keras; see :func:`rnnrt.verify.verify`."""
-    from .verify import verify as run
-
-    return run(path, keras)

@@ -122,4 +122,4 @@ def as_input(
             a = a.astype(dtype)
     if drop_time:
         a = a[:, None]
-    return np.require(a, requirements="CA")
+    return np.require(a, requirements=["C", "A"])

@@ -57,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
     steps = args.steps or _steps_of(model)
     if steps < 1 or not 0 < args.seconds < 3600:
         raise Failure("--steps must be 1 or more, --seconds above 0")
-    info = rnnrt.info()
+    facts = model.describe()
     result: dict[str, Any] = {
         "model": str(args.model),
-        "isa": info.get("isa"),
-        "cpu": info.get("cpu"),
+        "isa": facts["kernels"],
+        "cpu": cpu_name(),
         "threads": 1,
         "steps": steps,
         "step": bench_step(model, args.seconds),
@@ -72,6 +72,20 @@ def run(args: argparse.Namespace) -> int:
     else:
         say(report(result))
     return 0
+
+
+def cpu_name() -> str:
+    """What the CPU calls itself, else the architecture."""
+    import platform
+
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+            for line in f:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def _steps_of(model: Any) -> int:
@@ -162,7 +176,7 @@ def report(result: dict[str, Any]) -> str:
     from rnnrt.summary import shorten_path, table
 
     columns = width()
-    lines = [f"{shorten_path(result['model'], columns)}", f"ISA {result['isa']}, {result['threads']} thread"]
+    lines = [shorten_path(result["model"], columns), f"{result['isa']}, 1 thread, {result['cpu']}"]
     step = result["step"]
     if "refused" in step:
         lines.append(f"no step: {step['refused']}")
@@ -170,9 +184,7 @@ def report(result: dict[str, Any]) -> str:
     else:
         rows = [("session.step", "1", "1", *_times(step), _rate(1 / step["p50"]))]
     for p in result["predict"]:
-        rows.append(
-            ("predict", str(p["batch"]), str(result["steps"]), *_times(p), _rate(p["steps_per_second"]))
-        )
+        rows.append(("predict", str(p["batch"]), str(result["steps"]), *_times(p), _rate(p["steps_per_second"])))
     header = ("Call", "Batch", "Steps", "p50", "p99", "Steps/s")
     lines.append(table(header, rows, "lrrrrr", columns))
     few = [p for p in (step, *result["predict"]) if p.get("blocks", LEAST_BLOCKS) < LEAST_BLOCKS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .common import add_graph_arguments, graph_arguments, say, say_json
+from .common import add_graph_arguments, graph_arguments, say_json, say_report
 
 EXAMPLE = """
 rnnrt check model.h5              # exit code 0: it converts, 1: it does not
@@ -23,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say_json(report.to_dict())
     else:
-        say(str(report))
+        say_report(str(report))
     return 0 if report.ok else 1

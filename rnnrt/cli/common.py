@@ -6,8 +6,10 @@ import argparse
 import json
 import math
 import os
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -109,6 +111,21 @@ def say(text: str) -> None:
     print(text)
 
 
+def say_report(text: str) -> None:
+    """Print a report: lines wider than the terminal are wrapped under their text, tables stay as they are."""
+    columns = width()
+    lines: list[str] = []
+    for line in text.splitlines():
+        if len(line) <= columns or line[0] in "┏┃┡│├└":
+            lines.append(line)
+            continue
+        label = re.match(r"\s*(?:\w+:\s+)?", line)
+        hang = " " * (label.end() if label else 0)
+        # paths and numbers are never broken: somebody may copy them
+        lines += textwrap.wrap(line, columns, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+    say("\n".join(lines))
+
+
 def plain(value: Any) -> Any:
     """The value as JSON knows it: arrays become lists, NaN and infinities strings."""
     if isinstance(value, dict):
@@ -152,9 +169,7 @@ def names(text: str) -> list[str]:
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that convert and check share: which file, and which part of its graph."""
     parser.add_argument("source", metavar="SOURCE", help="a Keras file: .h5, .hdf5, .keras, .weights.h5")
-    parser.add_argument(
-        "--architecture", metavar="FILE", help="architecture JSON, for a file that holds weights only"
-    )
+    parser.add_argument("--architecture", metavar="FILE", help="architecture JSON, for a file that holds weights only")
     parser.add_argument("--inputs", type=names, metavar="A,B", help="cut the graph: start at these layers")
     parser.add_argument("--outputs", type=names, metavar="A,B", help="cut the graph: end at these layers")
 

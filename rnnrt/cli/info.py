@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say_json(facts)
     else:
-        rows = [(key.replace("_", " "), _text(value)) for key, value in facts.items()]
-        say(table(("rnnrt", ""), rows, width=width()))
+        rows = [(key.replace("_", " "), _text(value)) for key, value in facts.items() if key != "rnnrt"]
+        say(table(("rnnrt", str(facts.get("rnnrt", ""))), rows, width=width()))
     return 0
 
 

@@ -12,7 +12,7 @@ rnnrt inspect model.rnnrt
 rnnrt inspect model.rnnrt --batch 32 --steps 100     # memory of such a predict
 """
 
-SHOWN_ABOVE = ("layers", "nodes", "weights", "graph")  # the table has them
+SHOWN_ABOVE = ("name", "path", "parameters", "layers", "state_bytes")  # the summary has them
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
         say_json(facts)
         return 0
     say(model.summary(batch=args.batch, steps=args.steps))
-    from rnnrt.summary import table
+    from rnnrt.summary import shorten_path, table
 
-    rows = [(k.replace("_", " "), text_of(v)) for k, v in facts.items() if k not in SHOWN_ABOVE]
-    say(table(("File", args.file if len(args.file) < 60 else ""), rows, width=width()))
+    rows = [(k.replace("_", " "), text_of(v)) for k, v in facts.items() if k not in SHOWN_ABOVE and v != ""]
+    say(table(("File", shorten_path(args.file, width() - 25)), rows, width=width()))
     return 0
 
 

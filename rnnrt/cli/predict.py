@@ -24,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="FILE or NAME=FILE: .npy, .npz (arrays by input name, or in_0, in_1 ...), .csv",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help=".npy, .npz or .csv (default: csv to stdout)")
-    parser.add_argument(
-        "--batch-size", type=_positive, default=32, metavar="N", help="sequences a call (default: 32)"
-    )
+    parser.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="sequences a call (default: 32)")
 
 
 def _positive(text: str) -> int:
@@ -81,9 +79,7 @@ def predict_in_batches(model: Any, inputs: list, batch_size: int) -> dict[str, A
     rows = len(inputs[0])
     for array, spec in zip(inputs, model.inputs):
         if len(array) != rows:
-            raise Failure(
-                f"input {spec.name!r} holds {len(array)} sequences, {model.inputs[0].name!r} {rows}"
-            )
+            raise Failure(f"input {spec.name!r} holds {len(array)} sequences, {model.inputs[0].name!r} {rows}")
     outputs: list = []
     with Progress(rows, "sequences") as bar:
         # the first piece also runs for no rows at all, so that the model itself says what is wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .common import say, say_json
+from .common import say_json, say_report
 
 EXAMPLE = """
 rnnrt verify model.rnnrt
@@ -28,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         say_json(report.to_dict())
     else:
-        say(str(report))
+        say_report(str(report))
     return 0 if report.ok else 1

@@ -62,10 +62,10 @@ def validate(graph: Graph) -> None:
             defined[name] = t
         spec_ = OPS[node.op]
         attrs = check_attrs(spec_, node.attrs)
-        want = spec_.weights(attrs, [defined[t] for t in node.inputs])
-        if set(want) != set(node.weights):
-            raise ShapeMismatch(f"{node.name}: weights {sorted(want)} expected, got {sorted(node.weights)}")
-        for role, shape in want.items():
+        roles = spec_.weights(attrs, [defined[t] for t in node.inputs])
+        if set(roles) != set(node.weights):
+            raise ShapeMismatch(f"{node.name}: weights {sorted(roles)} expected, got {sorted(node.weights)}")
+        for role, shape in roles.items():
             w = graph.weights.get(node.weights[role])
             if w is None:
                 raise ShapeMismatch(f"{node.weights[role]}: missing weight")

@@ -6,18 +6,17 @@ settled by the kernel table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
-from ..ir.activations import ACTIVATIONS, Activation
-from ..ir.dims import DimLike, numel
-from ..ir.graph import Graph, Node, TensorSpec
+from ..ir.dims import BATCH, DimLike
+from ..ir.graph import Graph, Node
 from ..ir.ops import OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.passes.streamability import Streamability, analyse, timed_tensors
+from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
 from .regions import ALIAS_OPS, Schedule, schedule
 
@@ -30,64 +29,9 @@ _FLAGS = {
     "zero_output_for_mask": 8,
     "reset_after": 16,
 }
-_ACTIVATION_NUMBER = {name: i for i, name in enumerate(ACTIVATIONS)}
 _ID_DTYPES = ("int32", "int64", "float32", "float64")
 _RANK = 8
 _COPY = "copy"
-
-
-def _reals(*activations: Activation) -> list[float]:
-    """Three parameters for each activation."""
-    return [p for a in activations for p in (*a.params, 0.0, 0.0, 0.0)[:3]]
-
-
-def _recurrent(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    act, ract = attrs["activation"], attrs.get("recurrent_activation", Activation())
-    numbers = [attrs["units"], ins[0].shape[2], _ACTIVATION_NUMBER[act.name], _ACTIVATION_NUMBER[ract.name]]
-    return ["kernel", "recurrent_kernel", "bias"], numbers, _reals(act, ract)
-
-
-def _dense(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    act = attrs["activation"]
-    return ["kernel", "bias"], [ins[0].shape[-1], attrs["units"], _ACTIVATION_NUMBER[act.name]], _reals(act)
-
-
-def _embedding(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    return ["embeddings"], [attrs["input_dim"], attrs["output_dim"], int(attrs["wrap_negative"])], []
-
-
-def _activation(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    act, last = attrs["activation"], ins[0].shape[-1]
-    return [], [_ACTIVATION_NUMBER[act.name], last if isinstance(last, int) else 0], _reals(act)
-
-
-def _batch_norm(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    shape, axis = ins[0].shape, attrs["axis"]
-    inner = numel(shape[axis + 1 :])
-    return ["gamma", "beta", "moving_mean", "moving_variance"], [shape[axis], inner], [attrs["epsilon"]]
-
-
-def _repeat_vector(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    return [], [attrs["n"]], []
-
-
-def _plain(node: Node, attrs: dict[str, Any], ins: list[TensorSpec]) -> tuple[list, list[int], list[float]]:
-    return [], [], []
-
-
-# op -> (weight roles in the order that C reads them, integer attributes, real attributes)
-_Encoder = Callable[[Node, dict[str, Any], list[TensorSpec]], "tuple[list, list[int], list[float]]"]
-_ENCODERS: dict[str, _Encoder] = {
-    "simple_rnn": _recurrent,
-    "lstm": _recurrent,
-    "gru": _recurrent,
-    "dense": _dense,
-    "embedding": _embedding,
-    "activation": _activation,
-    "batch_normalization": _batch_norm,
-    "repeat_vector": _repeat_vector,
-    "cast": _plain,
-}
 
 
 class _States:
@@ -113,9 +57,12 @@ class _States:
         self.end += -(-size // 64) * 64
         return len(self.rows) - 1
 
-    def of(self, node: Node, attrs: dict[str, Any]) -> list[int]:
-        """Slots of a node: Keras's states, then has_output where a mask can hold the output."""
-        specs = OPS[node.op].states(attrs)
+    def of(self, node: Node, attrs: dict[str, Any], at_batch: bool) -> list[int]:
+        """Slots of a node: Keras's states, then has_output where a mask can hold the output.
+
+        at_batch: the node's rows are the model's; a layer inside a TimeDistributed keeps nothing between calls.
+        """
+        specs = OPS[node.op].states(attrs) if at_batch else []
         carried = not self.calls or bool(attrs.get("stateful"))
         slots = [self.add(node, s.name, s.shape, "float32", carried) for s in specs]
         self.by_node[node.id] = [self.info[i].name for i in slots]
@@ -222,7 +169,7 @@ class _Lowering:
         """A graph node as a program op."""
         attrs = check_attrs(OPS[node.op], node.attrs)
         ins = [self.tensors[t] for t in node.inputs]
-        roles, numbers, reals = _ENCODERS[node.op](node, attrs, ins)
+        roles, numbers, reals = ENCODERS[node.op](node, attrs, ins)
         self.add_op(
             kinds[node.op],
             self.plan.region_of[node.id],
@@ -233,7 +180,7 @@ class _Lowering:
                 "in": [self.index[t] for t in node.inputs],
                 "out": [self.index[t] for t in node.outputs],
                 "weight": [self.weight(node.weights[r]) if r in node.weights else -1 for r in roles],
-                "state": self.states.of(node, attrs),
+                "state": self.states.of(node, attrs, bool(ins) and ins[0].shape[0] == BATCH),
                 "init": [self.index[t] for t in node.initial_state],
                 "attr": numbers,
                 "reals": reals,
@@ -325,7 +272,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
     FormatError
         For an op that the core does not know, or a rank above 8.
     """
-    missing = [n for n in graph.nodes if n.op not in ALIAS_OPS and (n.op not in kinds or n.op not in _ENCODERS)]
+    missing = [n for n in graph.nodes if n.op not in ALIAS_OPS and (n.op not in kinds or n.op not in ENCODERS)]
     if missing:
         raise FormatError(f"{missing[0].name}: this version of rnnrt cannot run op {missing[0].op!r}")
     stream = analyse(graph)

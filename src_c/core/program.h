@@ -57,7 +57,7 @@ int32_t rnnrt_workspace_measure(const rnnrt_model *model, const int64_t *symbols
                                 rnnrt_error *err);
 
 /* executor.c */
-int32_t rnnrt_execute(const rnnrt_model *model, rnnrt_workspace *ws, const rnnrt_call *call, char *rows,
+int32_t rnnrt_execute(const rnnrt_model *model, rnnrt_workspace *ws, const rnnrt_call *call, char *rows, int32_t carry,
                       rnnrt_error *err);
 /* Ids of the inputs, checked as a whole before any state moves. */
 int32_t rnnrt_execute_precheck(const rnnrt_model *model, rnnrt_workspace *ws, const rnnrt_call *call, rnnrt_error *err);

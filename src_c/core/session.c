@@ -62,7 +62,7 @@ int32_t rnnrt_model_run_cpu(rnnrt_model *m, const rnnrt_call *call, rnnrt_error 
         rc = rnnrt_execute_precheck(m, ws, call, err);
     if (!rc) {
         memset(ws->rows, 0, (size_t)(ws->batch * m->plan.row_bytes));
-        rc = rnnrt_execute(m, ws, call, ws->rows, err);
+        rc = rnnrt_execute(m, ws, call, ws->rows, 0, err);
     }
     give_back(m, ws);
     return rc;
@@ -146,7 +146,7 @@ static int32_t run_locked(rnnrt_session *s, const rnnrt_call *call, rnnrt_error 
     }
     if (s->restarts)
         restart(s, rows);
-    rc = rnnrt_execute(m, s->ws, call, rows, err);
+    rc = rnnrt_execute(m, s->ws, call, rows, 1, err);
     if (!rc && aside) {
         s->ws->rows = s->rows;
         s->rows = rows;

@@ -52,6 +52,7 @@ typedef struct rnnrt_run {
     char *rows;                  /* state rows of this call */
     int64_t row_bytes;
     char *scratch;               /* at least what `size` asked for, 64-byte aligned */
+    int32_t carry;               /* 1: a session, whose states go on (initial states were put in at its reset) */
     int32_t first_tile;          /* 1 in the first tile of the call */
     int32_t last_tile;
     int64_t position;            /* index of the tile's first step */

@@ -4,6 +4,9 @@
  * output, which is zero before the first unmasked step even where the state is not; therefore a masked layer keeps
  * `has_output` in its row. The input projection of a tile is hoisted (same bits: the chain goes on from z).
  *
+ * A layer inside a TimeDistributed has another batch than the model (batch * time rows): it keeps no state between
+ * calls, n_state is 0, and its rows lie in scratch.
+ *
  * refs: in = x; out = y, then the states where return_state; weight = kernel, recurrent_kernel, bias or -1;
  * state = h [, c] [, has_output where masked]; init = tensors for h [, c];
  * attr = units, features, activation, recurrent_activation; real = 3 parameters of each activation. */
@@ -73,7 +76,7 @@ static int32_t check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *
     const rnnrt_plan_op *d = op->desc;
     int32_t kind = kind_of(op);
     int gates = gates_of(kind), nstates = states_of(kind), masked = d->mask >= 0;
-    if (d->n_in != 1 || d->n_weight != 3 || d->n_attr != A_COUNT || d->n_real != 6 || d->n_state != nstates + masked
+    if (d->n_in != 1 || d->n_weight != 3 || d->n_attr != A_COUNT || d->n_real != 6 || (d->n_state != nstates + masked && d->n_state != 0)
         || (d->n_out != 1 && d->n_out != 1 + nstates) || (d->n_init != 0 && d->n_init != nstates))
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
     int64_t u = op->attr[A_UNITS], f = op->attr[A_FEATURES];
@@ -131,12 +134,13 @@ static int64_t hoist_steps(int64_t steps, int64_t batch, int64_t z_width)
     return n < steps ? n : steps;
 }
 
-/* Scratch: z | cell scratch | two rows of h | one of c, each a multiple of 64 bytes. */
+/* Scratch: z | cell scratch | two rows of h | one of c | rows of local state, each a multiple of 64 bytes. */
 typedef struct layout {
-    int64_t hoist, z, cell, h0, h1, c, total;
+    int64_t hoist, z, cell, h0, h1, c, local, local_stride, total;
 } layout;
 
-static layout scratch_layout(const rnnrt_kernels *k, const rnnrt_cell *cell, int64_t batch, int64_t steps, int masked)
+static layout scratch_layout(const rnnrt_kernels *k, const rnnrt_cell *cell, int64_t batch, int64_t steps, int masked,
+                             int local)
 {
     rnnrt_cell_sizes sizes;
     k->cell_sizes(cell, &sizes);
@@ -153,6 +157,9 @@ static layout scratch_layout(const rnnrt_kernels *k, const rnnrt_cell *cell, int
     at += rows;
     l.c = at;
     at += masked ? rows : 0;
+    l.local = at;
+    l.local_stride = 2 * rnnrt_round64(cell->units * 4) + 64; /* h | c | has_output */
+    at += local ? batch * l.local_stride : 0;
     l.total = at;
     return l;
 }
@@ -173,7 +180,7 @@ static int32_t size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, 
         if (s->dims[p->tensors[op->init[i]].dims[0]] != batch)
             return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[op->init[i]].dims[0]], batch);
     rnnrt_cell cell = cell_of(op);
-    *scratch = scratch_layout(s->kernels, &cell, batch, s->steps, op->desc->mask >= 0).total;
+    *scratch = scratch_layout(s->kernels, &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
     *cost = batch * steps * (cell.units + cell.features) * cell.units * gates_of(cell.kind) / 16 + 40 * steps;
     return RNNRT_OK;
 }
@@ -186,7 +193,6 @@ typedef struct loop {
     const rnnrt_view *x, *y;
     int64_t batch, units, steps;
     int reverse_in, reverse_out, sequences;
-    char *rows;
     int64_t row_floats;
     float *h, *c;                /* in the state rows, stride row_floats */
     layout l;
@@ -323,21 +329,29 @@ static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
     lp.reverse_in = (d->flags & RNNRT_OP_REVERSE_IN) != 0;
     lp.reverse_out = (d->flags & RNNRT_OP_REVERSE_OUT) != 0;
     lp.sequences = (d->flags & RNNRT_OP_SEQUENCES) != 0;
-    lp.rows = run->rows;
-    lp.row_floats = run->row_bytes / 4;
     lp.scratch = run->scratch;
-    lp.l = scratch_layout(lp.k, &lp.cell, lp.batch, lp.steps, d->mask >= 0);
-    int nstates = states_of(lp.cell.kind);
-    const rnnrt_plan_state *slots = run->plan->states;
-    lp.h = (float *)(run->rows + slots[op->state[0]].offset);
-    lp.c = nstates > 1 ? (float *)(run->rows + slots[op->state[1]].offset) : NULL;
-    if (run->first_tile && d->n_init) {
+    int nstates = states_of(lp.cell.kind), local = d->n_state == 0;
+    lp.l = scratch_layout(lp.k, &lp.cell, lp.batch, lp.steps, d->mask >= 0, local);
+    lp.row_floats = (local ? lp.l.local_stride : run->row_bytes) / 4;
+    char *slot[3]; /* h, c, has_output of the first row */
+    for (int i = 0; i < 3; i++) {
+        int given = i < 2 ? i : nstates;
+        if (local)
+            slot[i] = run->scratch + lp.l.local + i * rnnrt_round64(lp.units * 4);
+        else
+            slot[i] = given < d->n_state ? run->rows + run->plan->states[op->state[given]].offset : NULL;
+    }
+    if (local && run->first_tile)
+        memset(run->scratch + lp.l.local, 0, (size_t)(lp.batch * lp.l.local_stride));
+    lp.h = (float *)slot[0];
+    lp.c = nstates > 1 ? (float *)slot[1] : NULL;
+    if (run->first_tile && d->n_init && !run->carry) {
         for (int i = 0; i < nstates; i++) {
             const rnnrt_view *v = &run->views[op->init[i]];
             copy_rows(i ? lp.c : lp.h, lp.row_floats, (const float *)v->data, v->batch_stride, lp.batch, lp.units);
         }
     }
-    int32_t *has = d->mask >= 0 ? (int32_t *)(run->rows + slots[op->state[nstates]].offset) : NULL;
+    int32_t *has = d->mask >= 0 ? (int32_t *)slot[2] : NULL;
     cursor at = {lp.h, lp.row_floats};
     rnnrt_cell_step st = {0};
     for (int64_t s = 0; s < lp.steps;) {

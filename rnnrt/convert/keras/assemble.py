@@ -111,8 +111,9 @@ def survey(source: Source, inputs: Any = None, outputs: Any = None) -> Survey:
 def _refuse(builder: GraphBuilder) -> None:
     if not builder.refused:
         return
-    path, _, first = builder.refused[0]
-    others = [p for p, _, _ in builder.refused[1:]]
+    # the one that can say where to cut tells the most
+    path, _, first = next((r for r in builder.refused if "outputs=['" in str(r[2])), builder.refused[0])
+    others = [p for p, _, _ in builder.refused if p != path]
     if others:
         shown = ", ".join(others[:8]) + (", ..." if len(others) > 8 else "")
         raise UnsupportedLayerError(f"{first} (refused too: {shown})", path)

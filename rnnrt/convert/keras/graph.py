@@ -270,7 +270,7 @@ class GraphBuilder:
         call = LayerCall(self, spec, path, [], kwargs=dict(kwargs), rank_shift=rank_shift)
         if entry is None or "keras.src.ops" in spec.module or "keras.ops" in spec.module:
             why, remedy = REFUSED.get(spec.class_name, _unknown(spec))
-            raise call.refuse(why, remedy)
+            raise call.refuse(why, remedy.replace("[...] before it", f"[{self._before(args)}]"))
         check_options(call, entry)
         call.inputs, call.initial_state = self._arguments(call, entry.takes_states, args)
         out = entry.build(call)
@@ -278,6 +278,17 @@ class GraphBuilder:
         if entry.mask == "pass" and call.inputs and call.inputs[0].mask is not None:
             out = [Value(v.tensor, call.inputs[0].mask) for v in out]
         return out
+
+    def _before(self, args: list) -> str:
+        """The layers that give the arguments, as they stand in outputs=[...]."""
+        given = {i.tensor for i in self.inputs}
+        made = {t: n.name for n in self.nodes for t in n.outputs}
+        names = dict.fromkeys(
+            made[v.tensor].split("/")[0]
+            for v in flatten(args)
+            if isinstance(v, Value) and v.tensor in made and v.tensor not in given
+        )
+        return ", ".join(repr(n) for n in names) or "..."
 
     def _arguments(self, call: LayerCall, takes_states: bool, args: list) -> tuple[list[Value], list[Value]]:
         """(inputs, initial states): Keras 2 lists states after the input, Keras 3 names them."""
@@ -321,5 +332,5 @@ def _unknown(spec: LayerSpec) -> tuple[str, str]:
         return ("an operation on tensors inside the graph, which is not supported", "use a layer for it")
     return (
         "a class that rnnrt does not know, and whose code is not in the file",
-        "cut it off with outputs=[...] if it is a training-only head",
+        "if it is a training-only head, cut it off with outputs=[...] before it",
     )

@@ -20,8 +20,11 @@ def read_architecture(architecture: Any) -> dict:
     """An architecture given as a dict, as JSON text or as the path of a JSON file."""
     if isinstance(architecture, dict):
         return architecture
-    if isinstance(architecture, (str, bytes)) and str(architecture[:64]).lstrip("b'\ufeff \r\n\t").startswith("{"):
-        value, place = architecture, "architecture"
+    if isinstance(architecture, bytes) or (
+        isinstance(architecture, str) and architecture[:64].lstrip("\ufeff\" \r\n\t").startswith("{")
+    ):
+        value: str | bytes = architecture
+        place = "architecture"
     elif isinstance(architecture, (str, os.PathLike)):
         place = os.fspath(architecture)
         try:
@@ -33,7 +36,8 @@ def read_architecture(architecture: Any) -> dict:
         except (OSError, ValueError) as e:
             if isinstance(e, ConversionError):
                 raise
-            raise ConversionError(f"{place}: cannot read the architecture ({e})") from None
+            reason = getattr(e, "strerror", None) or str(e)
+            raise ConversionError(f"{place[:200]}: cannot read the architecture ({reason})") from None
     else:
         raise ConversionError(f"architecture must be a path, JSON text or a dict, got {type(architecture).__name__}")
     out = jsontext.parse(value, place)

@@ -6,7 +6,7 @@ from .registry import refuse
 
 refuse(
     "its code is stored as bytecode, which is never run",
-    "cut a training-only head (CTC) off with outputs=['<the layer before it>'], or use a layer instead",
+    "cut a training-only head (CTC) off with outputs=[...] before it, or use a layer instead",
     "Lambda",
 )
 refuse("masks are not supported yet", "remove the masking layer if no step is ever masked", "Masking")
@@ -26,7 +26,7 @@ refuse(
 )
 refuse(
     "convolution and pooling are not supported yet",
-    "cut the model with inputs=[...] after it, or outputs=[...] before it",
+    "cut the model with outputs=[...] before it",
     "Conv1D",
     "Conv2D",
     "Conv3D",
