@@ -92,7 +92,8 @@ class Interpreter:
                 carried,
                 self.dtype,
             )
-            values.update(zip(node.outputs, REFERENCE[node.op](call)))
+            with np.errstate(all="ignore"):  # infinity and NaN are answers here, as they are in Keras
+                values.update(zip(node.outputs, REFERENCE[node.op](call)))
             if call.state:
                 state[node.id] = call.state
         return [values[t] for t in self.graph.outputs]

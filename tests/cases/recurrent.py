@@ -46,6 +46,19 @@ ACTIVATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+# Some gates and outputs feed on themselves and must stay finite; others cut small values to zero.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "bounded": {},
+    "rectifiers": {"scale": 0.3, "steps": 3},
+    "smooth": {},
+    "rowwise": {},
+    "more": {},
+    "sparse": {"scale": 2.0},
+    "rowwise_more": {"scale": 0.3, "steps": 3},
+}
+_GRU_GATES = {"scale": 0.4, "steps": 4}
+
+
 def double(group: str) -> float:
     """:attr:`Case.double` of a group: two of them have gelu and leaky_relu."""
     return ROUNDED_CONSTANT if group in ("smooth", "more") else 1e-11
@@ -144,9 +157,7 @@ def activations(family: str, class_name: str, roles: tuple[str, ...], **config: 
                     list(names),
                     Input((None, 4), name="x"),
                     versions=(version,),
-                    # Exponential and linear gates and outputs feed on themselves: keep them finite.
-                    scale=0.3 if group == "rectifiers" else 0.5,
-                    steps=3 if group == "rectifiers" else 5,
+                    **(_GRU_GATES if (class_name, role) == ("GRU", "recurrent_activation") else _SETTINGS[group]),
                     double=double(group),
                 )
 

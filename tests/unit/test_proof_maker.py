@@ -8,6 +8,7 @@ from cases.graphs import Builder
 
 from rnnrt.convert.proof import make
 from rnnrt.format.proof import budget, replay
+from rnnrt.ir.activations import Activation
 from rnnrt.reference import Interpreter
 
 
@@ -137,3 +138,26 @@ def test_tolerance_grows_with_float32s_own_error():
     weights["large.kernel"] = np.array([[1e4, 1e4], [0.0, 0.1]], "float32")
     weights["difference.kernel"] = np.array([[1.0], [-1.0]], "float32")
     assert 1e-4 < make(graph, weights).cases[0].outputs[0].tolerance < 1
+
+
+def _exploding(steps):
+    b = Builder()
+    (h,) = b.add("simple_rnn", "rnn", b.input("x", steps, 3), units=3, activation=Activation("exponential"))
+    graph, weights = b.done(h)
+    weights["rnn.recurrent_kernel"] = np.eye(3, dtype="float32")
+    return graph, weights
+
+
+def test_a_model_that_overflows_is_proved_on_fewer_steps():
+    graph, weights = _exploding(None)
+    proof = make(graph, weights)
+    assert [c.steps for c in proof.cases] == [3, 3]
+    assert all(np.isfinite(o.values).all() for c in proof.cases for o in c.outputs)
+    assert replay(_Model(graph, weights), proof).ok
+
+
+def test_where_only_the_whole_overflows_the_pieces_are_proved():
+    graph, weights = _exploding(30)
+    proof = make(graph, weights)
+    assert _runs(proof) == [(2, PIECES, True)]
+    assert replay(_Model(graph, weights), proof).ok
