@@ -30,9 +30,7 @@ class Writer:
 
     def __init__(self, rng):
         self.rng = rng
-        self.keywords = np.stack(
-            [rng.choice(np.arange(300, WORDS), 60, replace=False) for _ in range(TOPICS)]
-        )
+        self.keywords = np.stack([rng.choice(np.arange(300, WORDS), 60, replace=False) for _ in range(TOPICS)])
         common = 1 / np.arange(3, WORDS)
         self.common = common / common.sum()
 

@@ -112,7 +112,12 @@ def say(text: str) -> None:
 
 
 def say_report(text: str) -> None:
-    """Print a report: lines wider than the terminal are wrapped under their text, tables stay as they are."""
+    """Print a report: lines wider than the terminal are wrapped under their text, tables stay as they are.
+
+    A path that does not even fit on a line of its own is shortened; ``--json`` has it whole.
+    """
+    from rnnrt.summary import shorten_path
+
     columns = width()
     lines: list[str] = []
     for line in text.splitlines():
@@ -121,7 +126,8 @@ def say_report(text: str) -> None:
             continue
         label = re.match(r"\s*(?:\w+:\s+)?", line)
         hang = " " * (label.end() if label else 0)
-        # paths and numbers are never broken: somebody may copy them
+        room = columns - len(hang)
+        line = re.sub(r"\S+", lambda m: shorten_path(m[0], room) if "/" in m[0] else m[0], line)
         lines += textwrap.wrap(line, columns, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
     say("\n".join(lines))
 
