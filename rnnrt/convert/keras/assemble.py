@@ -130,6 +130,7 @@ def assemble(source: Source, inputs: Any = None, outputs: Any = None) -> Assembl
     builder, model = found.builder, found.model
     _refuse(builder)
     out_structure, out_tensors = _flat_outputs(found.outputs)
+    out_structure = 0 if out_structure == [0] else out_structure  # Keras gives a list of one as the one
     is_cut = inputs is not None or outputs is not None
     nodes, feeds = list(builder.nodes), {i.tensor: i.name for i in builder.inputs}
     if inputs is not None:
