@@ -126,8 +126,8 @@ def say_report(text: str) -> None:
             continue
         label = re.match(r"\s*(?:\w+:\s+)?", line)
         hang = " " * (label.end() if label else 0)
-        room = columns - len(hang)
-        line = re.sub(r"\S+", lambda m: shorten_path(m[0], room) if "/" in m[0] else m[0], line)
+        words = re.split(r"(\s+)", line)
+        line = "".join(shorten_path(w, columns - len(hang)) if "/" in w else w for w in words)
         lines += textwrap.wrap(line, columns, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
     say("\n".join(lines))
 
