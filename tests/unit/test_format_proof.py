@@ -282,6 +282,32 @@ def test_replay_notices(wrong, runs):
     assert result.error > result.tolerance
 
 
+@pytest.mark.parametrize("last,ok", [(-1, True), (0, False)])
+def test_of_an_output_without_time_the_last_piece_counts(last, ok):
+    """Where the output has no time axis, what the session says after the first piece must not be compared."""
+    graph, weights, proof = make()
+    full = at_step(proof, last)
+
+    class Last(Model):
+        def predict(self, x):
+            return {"out": super().predict(x)["out"][:, -1]}
+
+        def session(self, batch_size, initial_state=None):
+            session = Session(self, batch_size, initial_state)
+            run = session.run
+            session.run = lambda x: {"out": run(x)["out"][:, -1]}
+            return session
+
+    assert replay(Last(graph, weights), full).ok is ok
+
+
+def at_step(proof, step):
+    """The proof with one step of its output, as a layer with return_sequences=False would give."""
+    case = proof.cases[0]
+    values = case.outputs[0].values.reshape(2, 8, 2)[:, step]
+    return case_of(proof, outputs=(ProofOutput(values.reshape(-1), (2, 2), 1e-6, False),))
+
+
 def test_replay_of_wrong_weights():
     graph, _, proof = make()
     result = replay(Model(graph, weights_of(graph, seed=1)), proof)
