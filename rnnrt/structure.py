@@ -64,7 +64,7 @@ def flatten_inputs(structure: Any, value: Any, names: Sequence[str], wanted: Seq
         return flat
     if len(wanted) == 1 and not isinstance(value, dict):
         single = isinstance(value, (list, tuple)) and len(value) == 1 and not np.isscalar(value[0])
-        if single and isinstance(structure, list) and isinstance(value[0], np.ndarray):
+        if single and isinstance(value[0], np.ndarray):  # as Keras takes it, whatever the structure
             value = value[0]
         flat[wanted[0]] = value
         return flat
