@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ...errors import ConversionError, RnnrtError
 from .base import StoredArray
+from .heap_check import check_heaps
 
 __all__ = ["attr_text", "attr_names", "child", "dataset", "guard", "group", "has", "open_file"]
 
@@ -42,7 +44,12 @@ def guard(place: str) -> Iterator[None]:
 def open_file(source: str | bytes, place: str) -> h5py.File:
     """An HDF5 file, or the bytes of one, opened for reading."""
     with guard(place):
-        return h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
+        if isinstance(source, bytes):
+            check_heaps(source, place)
+            return h5py.File(io.BytesIO(source), "r")
+        with open(source, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            check_heaps(data, place)
+        return h5py.File(source, "r")
 
 
 def _link(parent: h5py.Group, part: str, place: str) -> bool:

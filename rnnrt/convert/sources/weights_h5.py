@@ -21,7 +21,7 @@ def read_architecture(architecture: Any) -> dict:
     if isinstance(architecture, dict):
         return architecture
     if isinstance(architecture, bytes) or (
-        isinstance(architecture, str) and architecture[:64].lstrip("\ufeff\" \r\n\t").startswith("{")
+        isinstance(architecture, str) and architecture[:64].lstrip('\ufeff" \r\n\t').startswith("{")
     ):
         value: str | bytes = architecture
         place = "architecture"
