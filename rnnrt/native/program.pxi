@@ -72,8 +72,7 @@ cdef class Program:
     cdef bint single                  # one data input: the fast path is possible
     cdef IoSpec inputs[MAX_IO]
     cdef IoSpec outputs[MAX_IO]
-    cdef int64_t cost_symbols[MAX_SYMBOLS]
-    cdef int64_t cost_ns
+    cdef int64_t unit_ns              # estimate for one step of one row
     cdef readonly object plan
     cdef readonly str kernels
     cdef object single_output         # the output structure is one array
@@ -108,7 +107,6 @@ cdef class Program:
             _read_spec(&self.outputs[i], axes, dtype, timed, 0, None)
         self.single = self.n_in == 1
         self.single_output = single_output
-        self.cost_symbols[0] = -1
         p.struct_size = sizeof(p)
         p.n_symbols = self.n_symbols
         keep = []
@@ -149,6 +147,7 @@ cdef class Program:
         if rc:
             self._fail(&err, None)
         self.kernels = kernels or default_kernels()
+        self._learn_cost()
 
     def __dealloc__(self):
         if self.model != NULL:
@@ -189,18 +188,32 @@ cdef class Program:
         size = int(self.plan.refs[self.plan.ops[err.op][14]])
         return f"expected 0 <= id < {size}"
 
-    cdef int64_t _cost(self, const int64_t *symbols) except -1:
-        """Estimated nanoseconds, remembered for the last sizes."""
+    cdef int _learn_cost(self) except -1:
+        """Estimate a row of one step, so that a call's cost is a product: asking the backend would take longer."""
+        cdef int64_t symbols[MAX_SYMBOLS]
         cdef rnnrt_error err
         cdef int i
-        cdef bint same = True
-        for i in range(self.n_symbols):
-            same = same and self.cost_symbols[i] == symbols[i]
-        if not same:
-            self.cost_ns = self.api.model_cost(self.model, symbols, &err)
-            for i in range(self.n_symbols):
-                self.cost_symbols[i] = symbols[i]
-        return self.cost_ns
+        cdef int64_t length = 1
+        while length <= 4096:
+            symbols[0] = 1
+            for i in range(1, self.n_symbols):
+                symbols[i] = length
+            memset(&err, 0, sizeof(err))
+            self.unit_ns = self.api.model_cost(self.model, symbols, &err)
+            if not err.code:
+                self.unit_ns = self.unit_ns // length + 1
+                return 0
+            length *= 8
+        self.unit_ns = NOGIL_NS
+        return 0
+
+    cdef int64_t _cost(self, const int64_t *symbols) noexcept:
+        """Estimated nanoseconds of a call."""
+        cdef int64_t steps = 1
+        cdef int i
+        for i in range(1, self.n_symbols):
+            steps = max(steps, symbols[i])
+        return self.unit_ns * symbols[0] * steps
 
     cdef int _execute(self, rnnrt_session *session, rnnrt_call *call) except -1:
         """Run, with the GIL released where the work is worth it."""
@@ -299,7 +312,8 @@ cdef class Program:
     cdef object _fast(self, rnnrt_session *session, int64_t rows, object x, object out, bint step):
         """The whole call where x is one array that fits as it lies; None: take the slow path."""
         cdef int64_t symbols[MAX_SYMBOLS]
-        cdef rnnrt_buffer given, made[MAX_IO]
+        cdef rnnrt_buffer given
+        cdef rnnrt_buffer made[MAX_IO]
         cdef rnnrt_call call
         cdef int i
         cdef object y = None, results = None
