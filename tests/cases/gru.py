@@ -8,14 +8,14 @@ CASES = [
     *options("gru", "GRU", states=1),
     *activations("gru", "GRU", ("activation", "recurrent_activation")),
     *cells("gru", "GRUCell"),
-    drift("gru", "GRU"),
+    *drift("gru", "GRU"),
 ]
 BEFORE = [
     *sizes("gru_reset_before", "GRU", reset_after=False),
     *options("gru_reset_before", "GRU", states=1, reset_after=False),
     *activations("gru_reset_before", "GRU", ("activation", "recurrent_activation"), reset_after=False),
     *cells("gru_reset_before", "GRUCell", reset_after=False),
-    drift("gru_reset_before", "GRU", reset_after=False),
+    *drift("gru_reset_before", "GRU", reset_after=False),
     sequential(
         "gru_reset_before/hard_sigmoid_gates",
         [

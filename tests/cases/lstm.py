@@ -7,5 +7,5 @@ CASES = [
     *options("lstm", "LSTM", states=2),
     *activations("lstm", "LSTM", ("activation", "recurrent_activation")),
     *cells("lstm", "LSTMCell"),
-    drift("lstm", "LSTM"),
+    *drift("lstm", "LSTM"),
 ]

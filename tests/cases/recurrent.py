@@ -182,14 +182,15 @@ def cells(family: str, cell: str, **config: Any) -> Iterator[Case]:
     )
 
 
-def drift(family: str, class_name: str, **config: Any) -> Case:
+def drift(family: str, class_name: str, **config: Any) -> Iterator[Case]:
     """A thousand steps with Keras's default scale: the error must not grow beyond a few times Keras's."""
-    return sequential(
-        f"{family}/drift_1000_steps",
-        [Layer(class_name, dict(config, units=33, return_sequences=True))],
-        Input((None, 16)),
-        steps=1000,
-        batch=1,
-        rounded=False,
-        tolerance=Tolerance(0.0, 3.0, "default-scale weights, 1,000 steps: within 3x of Keras's own error"),
-    )
+    for units, features in ((33, 16), (128, 64)):
+        yield sequential(
+            f"{family}/drift_1000_steps_units_{units}",
+            [Layer(class_name, dict(config, units=units, return_sequences=True))],
+            Input((None, features)),
+            steps=1000,
+            batch=1,
+            rounded=units > 64,
+            tolerance=Tolerance(0.0, 3.0, "default-scale weights, 1,000 steps: within 3x of Keras's own error"),
+        )

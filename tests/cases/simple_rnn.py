@@ -7,5 +7,5 @@ CASES = [
     *options("simple_rnn", "SimpleRNN", states=1),
     *activations("simple_rnn", "SimpleRNN", ("activation",)),
     *cells("simple_rnn", "SimpleRNNCell"),
-    drift("simple_rnn", "SimpleRNN"),
+    *drift("simple_rnn", "SimpleRNN"),
 ]

@@ -92,6 +92,26 @@ def test_predict_is_keras(name, version):
     _compare(g, 0, _flat(got))
 
 
+@pytest.mark.parametrize("name, version", [("functional/chain", "keras3"), ("dense/rank_3", "keras2")])
+def test_a_single_input_may_come_bare_in_a_list_or_by_name(name, version):
+    """As Keras takes it."""
+    model = _model(name, version)
+    (x,) = _golden(name, version).case.draw_inputs()
+    bare = model.predict(x)
+    np.testing.assert_array_equal(model.predict([x]), bare)
+    np.testing.assert_array_equal(model.predict({model.inputs[0].name: x}), bare)
+
+
+@every_golden
+def test_a_row_by_itself_has_the_same_bits(name, version):
+    g, model = _golden(name, version), _model(name, version)
+    arrays = g.case.pieces()[0]
+    whole = _flat(model.predict(_feed(arrays)))
+    for row in {0, g.case.batch - 1}:
+        for y, want in zip(_flat(model.predict(_feed([x[row : row + 1] for x in arrays]))), whole):
+            np.testing.assert_array_equal(y, want[row : row + 1])
+
+
 STATEFUL = [(n, v) for n, v in PAIRS if BY_NAME[n].chunks]
 
 
@@ -130,3 +150,5 @@ def test_a_session_goes_on_as_the_whole(name, version):
         for k, mark in enumerate(marks)
     ]
     _compare(g, 0, whole)
+    for y, want in zip(whole, _flat(model.predict(_feed(arrays)))):
+        np.testing.assert_array_equal(y, want)  # bit for bit
