@@ -132,7 +132,7 @@ V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_
         gru_body_##M##_##N(r, 0, at, row);                                                             \
     }
 
-/* two blocks of a single row, the second of N vectors and W units */
+/* two or three blocks of a single row, the last of N vectors and W units */
 #define DEFINE_GRU_DUO(N, W)                                                                           \
     V_INLINE void gru_duo_body_##N(const gru_run *r, int usual, int64_t at)                            \
     {                                                                                                  \
@@ -142,47 +142,34 @@ V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_
         vf a[3], b[N], ha[3], hb[N];                                                                   \
         VEC_3(DUO_START_A, _) VEC_##N(DUO_START_B, 3)                                                  \
         if (!s->z)                                                                                     \
-            duo_3_##N(a, b, s->x, d, r->kernel + column * d, r->kernel + (column + 3 * VL) * d);       \
+            duo_3_##N(a, b, s->x, d, r->kernel + column * d);                                          \
         gru_fork(r, 3, column, a, ha);                                                                 \
         gru_fork(r, N, column + 3 * VL, b, hb);                                                        \
-        duo_3_##N(ha, hb, s->h, u, r->recurrent + column * u, r->recurrent + (column + 3 * VL) * u);   \
+        duo_3_##N(ha, hb, s->h, u, r->recurrent + column * u);                                         \
         gru_end(r, usual, VL, at, 0, a, ha);                                                           \
         gru_end(r, usual, W, at + 1, 0, b, hb);                                                        \
     }                                                                                                  \
     static void gru_duo_usual_##N(const gru_run *r, int64_t at) { gru_duo_body_##N(r, 1, at); }        \
-    static void gru_duo_any_##N(const gru_run *r, int64_t at) { gru_duo_body_##N(r, 0, at); }
-
-/* three whole blocks of a single row */
-V_INLINE void gru_trio_body(const gru_run *r, int usual, int64_t at)
-{
-    const rnnrt_cell_step *s = r->s;
-    const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;
-    const float *start = (s->z ? s->z : r->bias) + column;
-    vf a[3], b[3], c[3], ha[3], hb[3], hc[3];
-    VEC_3(DUO_START_A, _) VEC_3(DUO_START_B, 3)
-    c[0] = v_load(start + 6 * VL);
-    c[1] = v_load(start + 7 * VL);
-    c[2] = v_load(start + 8 * VL);
-    if (!s->z) {
-        const float *w = r->kernel + column * d;
-        trio_3(a, b, c, s->x, d, w, w + 3 * VL * d, w + 6 * VL * d);
-    }
-    gru_fork(r, 3, column, a, ha);
-    gru_fork(r, 3, column + 3 * VL, b, hb);
-    gru_fork(r, 3, column + 6 * VL, c, hc);
-    const float *w = r->recurrent + column * u;
-    trio_3(ha, hb, hc, s->h, u, w, w + 3 * VL * u, w + 6 * VL * u);
-    gru_end(r, usual, VL, at, 0, a, ha);
-    gru_end(r, usual, VL, at + 1, 0, b, hb);
-    gru_end(r, usual, VL, at + 2, 0, c, hc);
-}
-static void gru_trio(const gru_run *r, int usual, int64_t at)
-{
-    if (usual)
-        gru_trio_body(r, 1, at);
-    else
-        gru_trio_body(r, 0, at);
-}
+    static void gru_duo_any_##N(const gru_run *r, int64_t at) { gru_duo_body_##N(r, 0, at); }          \
+    V_INLINE void gru_trio_body_##N(const gru_run *r, int usual, int64_t at)                           \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
+        const float *start = (s->z ? s->z : r->bias) + column;                                         \
+        vf a[3], b[3], c[N], ha[3], hb[3], hc[N];                                                      \
+        VEC_3(DUO_START_A, _) VEC_3(DUO_START_B, 3) VEC_##N(TRIO_START_C, 3)                           \
+        if (!s->z)                                                                                     \
+            trio_3_##N(a, b, c, s->x, d, r->kernel + column * d);                                      \
+        gru_fork(r, 3, column, a, ha);                                                                 \
+        gru_fork(r, 3, column + 3 * VL, b, hb);                                                        \
+        gru_fork(r, N, column + 6 * VL, c, hc);                                                        \
+        trio_3_##N(ha, hb, hc, s->h, u, r->recurrent + column * u);                                    \
+        gru_end(r, usual, VL, at, 0, a, ha);                                                           \
+        gru_end(r, usual, VL, at + 1, 0, b, hb);                                                       \
+        gru_end(r, usual, W, at + 2, 0, c, hc);                                                        \
+    }                                                                                                  \
+    static void gru_trio_usual_##N(const gru_run *r, int64_t at) { gru_trio_body_##N(r, 1, at); }      \
+    static void gru_trio_any_##N(const gru_run *r, int64_t at) { gru_trio_body_##N(r, 0, at); }
 
 #if VL >= 16
 #define DEFINE_GRU_TILES(M)                                                                            \
@@ -191,18 +178,18 @@ static void gru_trio(const gru_run *r, int usual, int64_t at)
 DEFINE_GRU_DUO(3, VL)
 DEFINE_GRU_DUO(2, VL / 2)
 DEFINE_GRU_DUO(1, VL / 4)
-#define GRU_DUO_ENTRIES(A) {gru_duo_##A##_1, gru_duo_##A##_2, gru_duo_##A##_3}
+#define GRU_DUO_ENTRIES(G, A) {gru_##G##_##A##_1, gru_##G##_##A##_2, gru_##G##_##A##_3}
 #elif VL >= 8
 #define DEFINE_GRU_TILES(M) DEFINE_GRU_TILE(M, 3, VL) DEFINE_GRU_TILE(M, 2, VL / 2)
 #define GRU_ENTRIES(A, M) {0, gru_##A##_##M##_2, gru_##A##_##M##_3}
 DEFINE_GRU_DUO(3, VL)
 DEFINE_GRU_DUO(2, VL / 2)
-#define GRU_DUO_ENTRIES(A) {0, gru_duo_##A##_2, gru_duo_##A##_3}
+#define GRU_DUO_ENTRIES(G, A) {0, gru_##G##_##A##_2, gru_##G##_##A##_3}
 #else
 #define DEFINE_GRU_TILES(M) DEFINE_GRU_TILE(M, 3, VL)
 #define GRU_ENTRIES(A, M) {0, 0, gru_##A##_##M##_3}
 DEFINE_GRU_DUO(3, VL)
-#define GRU_DUO_ENTRIES(A) {0, 0, gru_duo_##A##_3}
+#define GRU_DUO_ENTRIES(G, A) {0, 0, gru_##G##_##A##_3}
 #endif
 DEFINE_GRU_TILES(1)
 DEFINE_GRU_TILES(2)
@@ -228,7 +215,8 @@ static gru_tile *const gru_tiles[2][V_ROWS][3] = {
     {GRU_TABLE(any)},
     {GRU_TABLE(usual)},
 };
-static gru_duo *const gru_duos[2][3] = {GRU_DUO_ENTRIES(any), GRU_DUO_ENTRIES(usual)};
+static gru_duo *const gru_duos[2][3] = {GRU_DUO_ENTRIES(duo, any), GRU_DUO_ENTRIES(duo, usual)};
+static gru_duo *const gru_trios[2][3] = {GRU_DUO_ENTRIES(trio, any), GRU_DUO_ENTRIES(trio, usual)};
 
 /* ---- reset_after = False: z, r, xh as raw chains into scratch, then gates, then the candidate ---- */
 
@@ -284,17 +272,11 @@ static void gru_early_trio(const gru_run *r, int64_t at)
     const float *start = (s->z ? s->z : r->bias) + column;
     float *to = s->scratch + at * VL;
     vf a[3], b[3], c[3];
-    VEC_3(DUO_START_A, _) VEC_3(DUO_START_B, 3)
-    c[0] = v_load(start + 6 * VL);
-    c[1] = v_load(start + 7 * VL);
-    c[2] = v_load(start + 8 * VL);
-    if (!s->z) {
-        const float *w = r->kernel + column * d;
-        trio_3(a, b, c, s->x, d, w, w + 3 * VL * d, w + 6 * VL * d);
-    }
+    VEC_3(DUO_START_A, _) VEC_3(DUO_START_B, 3) VEC_3(TRIO_START_C, 3)
+    if (!s->z)
+        trio_3_3(a, b, c, s->x, d, r->kernel + column * d);
     vf za[2] = {a[0], a[1]}, zb[2] = {b[0], b[1]}, zc[2] = {c[0], c[1]};
-    const float *w = r->recurrent + at * 2 * VL * u;
-    trio_2(za, zb, zc, s->h, u, w, w + 2 * VL * u, w + 4 * VL * u);
+    trio_2_2(za, zb, zc, s->h, u, r->recurrent + at * 2 * VL * u);
     v_store(to, za[0]);
     v_store(to + VL, zb[0]);
     v_store(to + 2 * VL, zc[0]);
@@ -464,14 +446,10 @@ static void gru_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     if (s->rows == 1) {
         for (int64_t left = end - begin; left > 0;) {
             /* three blocks are nine chains; four are better as two and two */
-            int64_t take = left >= 3 && left != 4 ? 3 : left >= 2 ? 2 : 1;
-            int64_t at = s->zigzag ? begin + left - take : end - left;
-            if (take == 3 && at + 3 > r.b.full) {
-                take = 2;
-                at = s->zigzag ? begin + left - take : end - left;
-            }
+            const int64_t take = left >= 3 && left != 4 ? 3 : left >= 2 ? 2 : 1;
+            const int64_t at = s->zigzag ? begin + left - take : end - left;
             if (take == 3)
-                gru_trio(&r, usual, at);
+                gru_trios[usual][gru_kind(&r.b, at + 2)](&r, at);
             else if (take == 2)
                 gru_duos[usual][gru_kind(&r.b, at + 1)](&r, at);
             else

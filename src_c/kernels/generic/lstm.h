@@ -102,7 +102,7 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
         lstm_body_##M##_##N(r, 0, at, row);                                                            \
     }
 
-/* two blocks of a single row, the second of N vectors and W units */
+/* two or three blocks of a single row, the last of N vectors and W units */
 #define DEFINE_LSTM_DUO(N, W)                                                                          \
     V_INLINE void lstm_duo_body_##N(const lstm_run *r, int usual, int64_t at)                          \
     {                                                                                                  \
@@ -112,13 +112,29 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
         vf a[4], b[N];                                                                                 \
         VEC_4(DUO_START_A, _) VEC_##N(DUO_START_B, 4)                                                  \
         if (!s->z)                                                                                     \
-            duo_4_##N(a, b, s->x, d, r->kernel + column * d, r->kernel + (column + 4 * VL) * d);       \
-        duo_4_##N(a, b, s->h, u, r->recurrent + column * u, r->recurrent + (column + 4 * VL) * u);     \
+            duo_4_##N(a, b, s->x, d, r->kernel + column * d);                                          \
+        duo_4_##N(a, b, s->h, u, r->recurrent + column * u);                                           \
         lstm_end(r, usual, VL, at, 0, a);                                                              \
         lstm_end(r, usual, W, at + 1, 0, b);                                                           \
     }                                                                                                  \
     static void lstm_duo_usual_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 1, at); }     \
-    static void lstm_duo_any_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 0, at); }
+    static void lstm_duo_any_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 0, at); }       \
+    V_INLINE void lstm_trio_body_##N(const lstm_run *r, int usual, int64_t at)                         \
+    {                                                                                                  \
+        const rnnrt_cell_step *s = r->s;                                                               \
+        const int64_t d = r->cell->features, u = r->cell->units, column = at * 4 * VL;                 \
+        const float *start = (s->z ? s->z : r->bias) + column;                                         \
+        vf a[4], b[4], c[N];                                                                           \
+        VEC_4(DUO_START_A, _) VEC_4(DUO_START_B, 4) VEC_##N(TRIO_START_C, 4)                           \
+        if (!s->z)                                                                                     \
+            trio_4_##N(a, b, c, s->x, d, r->kernel + column * d);                                      \
+        trio_4_##N(a, b, c, s->h, u, r->recurrent + column * u);                                       \
+        lstm_end(r, usual, VL, at, 0, a);                                                              \
+        lstm_end(r, usual, VL, at + 1, 0, b);                                                          \
+        lstm_end(r, usual, W, at + 2, 0, c);                                                           \
+    }                                                                                                  \
+    static void lstm_trio_usual_##N(const lstm_run *r, int64_t at) { lstm_trio_body_##N(r, 1, at); }   \
+    static void lstm_trio_any_##N(const lstm_run *r, int64_t at) { lstm_trio_body_##N(r, 0, at); }
 
 #if VL >= 16
 #define DEFINE_LSTM_TILES(M)                                                                           \
@@ -127,18 +143,18 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
 DEFINE_LSTM_DUO(4, VL)
 DEFINE_LSTM_DUO(2, VL / 2)
 DEFINE_LSTM_DUO(1, VL / 4)
-#define LSTM_DUO_ENTRIES(A) {lstm_duo_##A##_1, lstm_duo_##A##_2, lstm_duo_##A##_4}
+#define LSTM_DUO_ENTRIES(G, A) {lstm_##G##_##A##_1, lstm_##G##_##A##_2, lstm_##G##_##A##_4}
 #elif VL >= 8
 #define DEFINE_LSTM_TILES(M) DEFINE_LSTM_TILE(M, 4, VL) DEFINE_LSTM_TILE(M, 2, VL / 2)
 #define LSTM_ENTRIES(A, M) {0, lstm_##A##_##M##_2, lstm_##A##_##M##_4}
 DEFINE_LSTM_DUO(4, VL)
 DEFINE_LSTM_DUO(2, VL / 2)
-#define LSTM_DUO_ENTRIES(A) {0, lstm_duo_##A##_2, lstm_duo_##A##_4}
+#define LSTM_DUO_ENTRIES(G, A) {0, lstm_##G##_##A##_2, lstm_##G##_##A##_4}
 #else
 #define DEFINE_LSTM_TILES(M) DEFINE_LSTM_TILE(M, 4, VL)
 #define LSTM_ENTRIES(A, M) {0, 0, lstm_##A##_##M##_4}
 DEFINE_LSTM_DUO(4, VL)
-#define LSTM_DUO_ENTRIES(A) {0, 0, lstm_duo_##A##_4}
+#define LSTM_DUO_ENTRIES(G, A) {0, 0, lstm_##G##_##A##_4}
 #endif
 DEFINE_LSTM_TILES(1)
 DEFINE_LSTM_TILES(2)
@@ -166,7 +182,8 @@ static lstm_tile *const lstm_tiles[2][V_ROWS][3] = {
     {LSTM_TABLE(any)},
     {LSTM_TABLE(usual)},
 };
-static lstm_duo *const lstm_duos[2][3] = {LSTM_DUO_ENTRIES(any), LSTM_DUO_ENTRIES(usual)};
+static lstm_duo *const lstm_duos[2][3] = {LSTM_DUO_ENTRIES(duo, any), LSTM_DUO_ENTRIES(duo, usual)};
+static lstm_duo *const lstm_trios[2][3] = {LSTM_DUO_ENTRIES(trio, any), LSTM_DUO_ENTRIES(trio, usual)};
 
 V_INLINE int lstm_kind(const blocks *b, int64_t at)
 {
@@ -248,9 +265,15 @@ static void lstm_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     const int64_t begin = s->block_begin, end = s->block_end;
     if (s->rows == 1) {
         for (int64_t left = end - begin; left > 0;) {
-            const int64_t take = left >= 2 ? 2 : 1;
+            /* The last three at once; but three wide streams, long ones with the inputs, were measured
+             * slower than two and one where a block's row is four vectors of 16. */
+            const int64_t third = s->zigzag ? begin + 2 : end - 1;
+            const int trio = left == 3 && (VL < 16 || s->z || lstm_kind(&r.b, third) == 0);
+            const int64_t take = trio ? 3 : left >= 2 ? 2 : 1;
             const int64_t at = s->zigzag ? begin + left - take : end - left;
-            if (take == 2)
+            if (take == 3)
+                lstm_trios[usual][lstm_kind(&r.b, at + 2)](&r, at);
+            else if (take == 2)
                 lstm_duos[usual][lstm_kind(&r.b, at + 1)](&r, at);
             else
                 lstm_tiles[usual][0][lstm_kind(&r.b, at)](&r, at, 0);

@@ -2,8 +2,8 @@
  *
  * chain_M_N carries M rows x N vectors of accumulators through k inputs: a = fma(x[k], w[k], a).
  * w holds k rows of N vectors. Accumulators are separately named, since arrays stay on the stack.
- * duo_A_B carries one row through two panels of A and B vectors at once, trio_N through three of N:
- * a single row needs about eight chains to hide the latency of the fma. */
+ * duo_A_B carries one row through two adjacent panels of A and B vectors at once, trio_A_N through three
+ * of A, A and N: a single row needs about eight chains to hide the latency of the fma. */
 #ifndef RNNRT_PANEL_H
 #define RNNRT_PANEL_H
 
@@ -86,9 +86,9 @@ DEFINE_CHAINS(6)
 #define ONE_FMA(m, v) a##m##_##v = v_fma(b, v_load(w##m + (v) * VL), a##m##_##v);
 
 #define DEFINE_DUO(A, B)                                                                               \
-    V_INLINE void duo_##A##_##B(vf *acc0, vf *acc1, const float *x, int64_t k, const float *w0,        \
-                                const float *w1)                                                       \
+    V_INLINE void duo_##A##_##B(vf *acc0, vf *acc1, const float *x, int64_t k, const float *w)         \
     {                                                                                                  \
+        const float *w0 = w, *w1 = w + (A) * VL * k;                                                   \
         VEC_##A(ONE_LOAD, 0) VEC_##B(ONE_LOAD, 1)                                                      \
         for (int64_t i = 0; i < k; i++, w0 += (A) * VL, w1 += (B) * VL) {                              \
             const vf b = v_set1(x[i]);                                                                 \
@@ -105,21 +105,27 @@ DEFINE_DUO(3, 3)
 DEFINE_DUO(3, 2)
 DEFINE_DUO(3, 1)
 
-#define DEFINE_TRIO(N)                                                                                 \
-    V_INLINE void trio_##N(vf *acc0, vf *acc1, vf *acc2, const float *x, int64_t k, const float *w0,   \
-                           const float *w1, const float *w2)                                           \
+#define DEFINE_TRIO(A, N)                                                                              \
+    V_INLINE void trio_##A##_##N(vf *acc0, vf *acc1, vf *acc2, const float *x, int64_t k,              \
+                                 const float *w)                                                       \
     {                                                                                                  \
-        VEC_##N(ONE_LOAD, 0) VEC_##N(ONE_LOAD, 1) VEC_##N(ONE_LOAD, 2)                                 \
-        for (int64_t i = 0; i < k; i++, w0 += (N) * VL, w1 += (N) * VL, w2 += (N) * VL) {              \
+        const float *w0 = w, *w1 = w + (A) * VL * k, *w2 = w + 2 * (A) * VL * k;                       \
+        VEC_##A(ONE_LOAD, 0) VEC_##A(ONE_LOAD, 1) VEC_##N(ONE_LOAD, 2)                                 \
+        for (int64_t i = 0; i < k; i++, w0 += (A) * VL, w1 += (A) * VL, w2 += (N) * VL) {              \
             const vf b = v_set1(x[i]);                                                                 \
-            VEC_##N(ONE_FMA, 0)                                                                        \
-            VEC_##N(ONE_FMA, 1)                                                                        \
+            VEC_##A(ONE_FMA, 0)                                                                        \
+            VEC_##A(ONE_FMA, 1)                                                                        \
             VEC_##N(ONE_FMA, 2)                                                                        \
         }                                                                                              \
-        VEC_##N(ONE_KEEP, 0) VEC_##N(ONE_KEEP, 1) VEC_##N(ONE_KEEP, 2)                                 \
+        VEC_##A(ONE_KEEP, 0) VEC_##A(ONE_KEEP, 1) VEC_##N(ONE_KEEP, 2)                                 \
     }
-DEFINE_TRIO(2)
-DEFINE_TRIO(3)
+DEFINE_TRIO(4, 4)
+DEFINE_TRIO(4, 2)
+DEFINE_TRIO(4, 1)
+DEFINE_TRIO(3, 3)
+DEFINE_TRIO(3, 2)
+DEFINE_TRIO(3, 1)
+DEFINE_TRIO(2, 2)
 
 /* Rows are shared out evenly: 16 rows in tiles of at most 6 are 6, 5, 5. */
 V_INLINE int64_t tile_rows(int64_t left)
@@ -268,17 +274,15 @@ static panel_tile *const panel_tiles[V_ROWS][4] = {
         const float *start = j->start + p * (A) * VL;                                                  \
         vf a[A], b[B], done[A + B];                                                                    \
         VEC_##A(DUO_START_A, _) VEC_##B(DUO_START_B, A)                                                \
-        const float *w = j->wx + p * (A) * VL * j->x_count;                                            \
-        duo_##A##_##B(a, b, j->x, j->x_count, w, w + (A) * VL * j->x_count);                           \
-        if (j->h_count) {                                                                              \
-            w = j->wh + p * (A) * VL * j->h_count;                                                     \
-            duo_##A##_##B(a, b, j->h, j->h_count, w, w + (A) * VL * j->h_count);                       \
-        }                                                                                              \
+        duo_##A##_##B(a, b, j->x, j->x_count, j->wx + p * (A) * VL * j->x_count);                      \
+        if (j->h_count)                                                                                \
+            duo_##A##_##B(a, b, j->h, j->h_count, j->wh + p * (A) * VL * j->h_count);                  \
         VEC_##A(DUO_KEEP_A, _) VEC_##B(DUO_KEEP_B, A)                                                  \
         panel_finish(j, p, 0, (A) + (B), done);                                                        \
     }
 #define DUO_START_A(A, v) a[v] = v_load(start + (v) * VL);
 #define DUO_START_B(A, v) b[v] = v_load(start + ((A) + (v)) * VL);
+#define TRIO_START_C(A, v) c[v] = v_load(start + (2 * (A) + (v)) * VL);
 #define DUO_KEEP_A(A, v) done[v] = a[v];
 #define DUO_KEEP_B(A, v) done[(A) + (v)] = b[v];
 DEFINE_PANEL_DUO(4, 1)
