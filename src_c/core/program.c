@@ -152,7 +152,8 @@ static int32_t check_states(const rnnrt_plan *p, rnnrt_error *err)
             return rnnrt_fail(err, RNNRT_EINVAL, -1, 16, i);
         end = s->offset + s->bytes;
     }
-    return RNNRT_OK;
+    /* a row is its slots: no more memory than they need */
+    return p->row_bytes == rnnrt_round64(end) ? RNNRT_OK : rnnrt_fail(err, RNNRT_EINVAL, -1, 15, p->row_bytes);
 }
 
 void rnnrt_ops_fill(const rnnrt_plan *p, rnnrt_op *ops)

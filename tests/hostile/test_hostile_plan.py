@@ -1,0 +1,115 @@
+"""The plan is checked once, in C, for anything: damaged plans are refused, and what passes runs without harm.
+
+The long form, under sanitizers: RNNRT_PLAN_FUZZ=200000 pytest tests/hostile/test_hostile_plan.py
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+
+import numpy as np
+import pytest
+from cases.graphs import Builder
+
+from rnnrt.errors import BackendError, FormatError, ShapeError
+from rnnrt.ir.activations import Activation
+from rnnrt.native import _native as native
+from rnnrt.planner.lower import lower
+
+TABLES = ["dims", "tensors", "ops", "refs", "weights", "states", "regions", "inputs", "outputs"]
+ROUNDS = int(os.environ.get("RNNRT_PLAN_FUZZ", "3000"))
+
+
+def _plan():
+    b = Builder()
+    ids = b.input("ids", None)
+    (e,) = b.add("embedding", "table", ids, input_dim=5, output_dim=3)
+    (g,) = b.add("gru", "gru", e, units=4, return_sequences=True)
+    (n,) = b.add("batch_normalization", "bn", g, axis=2)
+    (a,) = b.add("activation", "act", n, activation=Activation("softmax"))
+    y, h, c = b.add("lstm", "lstm", a, units=3, return_state=True, go_backwards=True)
+    (r,) = b.add("repeat_vector", "repeat", y, n=2)
+    (f,) = b.add("flatten", "flat", r)
+    (d,) = b.add("dense", "dense", f, units=4, activation=Activation("glu"))
+    return lower(*b.done(d, h, g), native.op_kinds())
+
+
+def _program(plan):
+    return native.Program(
+        native.Backend.cpu(),
+        plan,
+        [(i.axes(plan.symbols), i.dtype, i.timed, 0b1100011, i.fixed_steps) for i in plan.input_info],
+        [(o.axes(plan.symbols), o.dtype, o.per_step) for o in plan.output_info],
+        "",
+        False,
+    )
+
+
+def _run(program, plan) -> None:
+    lengths = {s: 2 if s == "B" else 3 for s in plan.symbols}
+    outs = [np.empty(o.sizes(lengths), o.dtype) for o in plan.output_info]
+    program.run_arrays([np.array([[0, 1, 4], [2, 3, 0]], "int32")], [lengths[s] for s in plan.symbols], outs)
+
+
+def test_the_plan_itself_runs():
+    plan = _plan()
+    _run(_program(plan), plan)
+
+
+def _damage(plan, rng) -> None:
+    for _ in range(int(rng.integers(1, 4))):
+        table = getattr(plan, TABLES[rng.integers(len(TABLES))])
+        flat = table.reshape(-1)
+        k = rng.integers(flat.size)
+        choices = [-1, 0, 1, 2, 3, 7, 2**31, 2**62, -(2**62), int(flat[k]) + 1, int(flat[k]) - 1, int(rng.integers(64))]
+        flat[k] = choices[rng.integers(len(choices))]
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_damaged_plans(block):
+    original, refused = _plan(), 0
+    keep = (*TABLES, "reals")
+    for k in range(ROUNDS // 10):
+        rng = np.random.default_rng((block, k))
+        plan = copy.copy(original)
+        for name in keep:
+            setattr(plan, name, getattr(original, name).copy())
+        _damage(plan, rng)
+        # sizes of inputs and outputs that a caller must provide follow from the plan: only unchanged ones are run
+        try:
+            program = _program(plan)
+        except (FormatError, ShapeError, BackendError, MemoryError):
+            refused += 1
+            continue
+        same = all(
+            np.array_equal(getattr(plan, t), getattr(original, t)) for t in ("dims", "tensors", "inputs", "outputs")
+        )
+        if same:
+            try:
+                _run(program, plan)
+            except (FormatError, ShapeError, MemoryError):
+                refused += 1
+    assert refused > ROUNDS // 10 // 3
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_single_field_pushed_out_of_range(table):
+    original = _plan()
+    flat = getattr(original, table).reshape(-1)
+    for k in range(flat.size):
+        for value in (-(2**62), -2, 2**62):
+            plan = copy.copy(original)
+            changed = getattr(original, table).copy()
+            changed.reshape(-1)[k] = value
+            setattr(plan, table, changed)
+            try:
+                program = _program(plan)
+            except (FormatError, ShapeError, BackendError, MemoryError):
+                continue
+            # what passes is a field that nothing reads, or a value that means something
+            if table not in ("dims", "tensors", "inputs", "outputs"):
+                try:
+                    _run(program, plan)
+                except (FormatError, ShapeError, MemoryError):
+                    pass

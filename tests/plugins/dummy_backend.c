@@ -1,0 +1,169 @@
+/* A backend for the tests of the plugin door: it answers each call with its model's number of ops.
+ *
+ * -DDUMMY_ABI=n: the ABI it claims. -DDUMMY_SHORT: a table that is too short. -DDUMMY_NULL: a NULL member.
+ * -DDUMMY_REFUSE: get_api refuses. -DDUMMY_NO_SYMBOL: no exported symbol. -DDUMMY_FAIL_RUN: runs fail half-way. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "include/rnnrt_backend.h"
+
+#ifndef DUMMY_ABI
+#define DUMMY_ABI RNNRT_ABI
+#endif
+
+struct rnnrt_model {
+    int references;
+    float answer;
+    int64_t row_bytes, n_outputs, sizes[16];
+};
+struct rnnrt_session {
+    rnnrt_model *model;
+    int64_t rows;
+    char *state;
+};
+
+static int32_t fail(rnnrt_error *err, int32_t code, const char *msg)
+{
+    memset(err, 0, sizeof *err);
+    err->code = code;
+    err->op = -1;
+    strncpy(err->msg, msg, sizeof err->msg - 1);
+    return code;
+}
+
+static int32_t device_count(rnnrt_error *err) { (void)err; return 2; }
+
+static int32_t device_info(int32_t device, rnnrt_device_info *out, rnnrt_error *err)
+{
+    (void)err;
+    strcpy(out->name, device ? "dummy one" : "dummy zero");
+    return RNNRT_OK;
+}
+
+static int32_t supports(const rnnrt_plan *plan, rnnrt_error *err)
+{
+    for (int64_t i = 0; i < plan->n_ops; i++)
+        if (plan->ops[i].kind == 0) {
+            fail(err, RNNRT_EUNSUPPORTED, "the dummy has no SimpleRNN");
+            err->op = (int32_t)i;
+            return err->code;
+        }
+    return RNNRT_OK;
+}
+
+static int32_t model_create(const rnnrt_plan *plan, const rnnrt_model_options *opt, rnnrt_model **out, rnnrt_error *err)
+{
+    (void)opt;
+    rnnrt_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return fail(err, RNNRT_ENOMEM, "");
+    m->references = 1;
+    m->answer = (float)plan->n_ops;
+    m->row_bytes = plan->row_bytes;
+    m->n_outputs = plan->n_outputs;
+    *out = m;
+    return RNNRT_OK;
+}
+
+static void model_release(rnnrt_model *m)
+{
+    if (--m->references == 0)
+        free(m);
+}
+
+static int32_t model_run(rnnrt_model *m, const rnnrt_call *call, rnnrt_error *err)
+{
+#ifdef DUMMY_FAIL_RUN
+    return fail(err, RNNRT_EDEVICE, "the dummy broke in the middle of a run");
+#endif
+    (void)err;
+    for (int64_t i = 0; i < m->n_outputs; i++)
+        *(float *)call->outputs[i].data = m->answer;
+    return RNNRT_OK;
+}
+
+static int64_t model_workspace(rnnrt_model *m, const int64_t *s, rnnrt_error *e) { (void)m; (void)s; (void)e; return 64; }
+static int64_t model_cost(rnnrt_model *m, const int64_t *s, rnnrt_error *e) { (void)m; (void)s; (void)e; return 1; }
+
+static int32_t session_create(rnnrt_model *m, int64_t rows, rnnrt_session **out, rnnrt_error *err)
+{
+    rnnrt_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return fail(err, RNNRT_ENOMEM, "");
+    s->model = m;
+    m->references++;
+    s->rows = rows;
+    s->state = calloc((size_t)rows, (size_t)m->row_bytes + 1);
+    *out = s;
+    return RNNRT_OK;
+}
+
+static void session_release(rnnrt_session *s)
+{
+    model_release(s->model);
+    free(s->state);
+    free(s);
+}
+
+static int32_t session_run(rnnrt_session *s, const rnnrt_call *call, rnnrt_error *err)
+{
+    s->state[0]++;
+    return model_run(s->model, call, err);
+}
+
+static int32_t get_rows(rnnrt_session *s, int64_t first, int64_t count, void *out, rnnrt_error *err)
+{
+    (void)err;
+    memcpy(out, s->state + first * s->model->row_bytes, (size_t)(count * s->model->row_bytes));
+    return RNNRT_OK;
+}
+
+static int32_t set_rows(rnnrt_session *s, int64_t first, int64_t count, const void *in, rnnrt_error *err)
+{
+    (void)err;
+    memcpy(s->state + first * s->model->row_bytes, in, (size_t)(count * s->model->row_bytes));
+    return RNNRT_OK;
+}
+
+static const rnnrt_backend api = {
+#ifdef DUMMY_SHORT
+    .struct_size = sizeof(rnnrt_backend) - 8,
+#else
+    .struct_size = sizeof(rnnrt_backend),
+#endif
+    .abi = DUMMY_ABI,
+    .name = "dummy",
+    .build_info = "for the tests",
+    .device_count = device_count,
+    .device_info = device_info,
+    .supports = supports,
+    .model_create = model_create,
+    .model_release = model_release,
+    .model_run = model_run,
+    .model_workspace = model_workspace,
+    .model_cost = model_cost,
+    .session_create = session_create,
+    .session_release = session_release,
+    .session_run = session_run,
+#ifndef DUMMY_NULL
+    .session_get_rows = get_rows,
+#endif
+    .session_set_rows = set_rows,
+};
+
+#ifdef DUMMY_NO_SYMBOL
+static int32_t hidden(uint32_t host_abi, const rnnrt_backend **out);
+int32_t (*dummy_keep)(uint32_t, const rnnrt_backend **) = hidden;
+static int32_t hidden(uint32_t host_abi, const rnnrt_backend **out)
+#else
+int32_t rnnrt_backend_get_api(uint32_t host_abi, const rnnrt_backend **out)
+#endif
+{
+#ifdef DUMMY_REFUSE
+    return RNNRT_EABI;
+#endif
+    if (host_abi >> 16 != DUMMY_ABI >> 16 && DUMMY_ABI == RNNRT_ABI)
+        return RNNRT_EABI;
+    *out = &api;
+    return RNNRT_OK;
+}
