@@ -218,7 +218,7 @@ class GraphBuilder:
         def leaf(r: TensorRef) -> Any:
             out = values[r.layer, r.call]
             if r.tensor == ALL:
-                return list(out)
+                return out[0] if len(out) == 1 else list(out)
             if r.tensor >= len(out):
                 if out and out[0].tensor is None:
                     return Value(None)
@@ -248,7 +248,8 @@ class GraphBuilder:
             raise ConversionError(f"{path}: more than {_MAX_CALLS} calls of layers")
         try:
             out = self.call_layer(spec, path, args, kwargs)
-            if not model.functional and len(out) != 1:
+            last = spec.generation >= 3 and isinstance(model.outputs, TensorRef) and model.outputs.layer == spec.name
+            if not model.functional and not last and len(out) != 1:
                 raise ConversionError(f"{path}: a layer of a Sequential must have one output, it has {len(out)}")
             return out
         except UnsupportedLayerError as e:
