@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ConversionError
-from .spec import Call, LayerSpec, ModelSpec, TensorRef
+from .spec import ALL, Call, LayerSpec, ModelSpec, TensorRef
 
 __all__ = ["chain"]
 
@@ -28,7 +28,8 @@ def chain(model: ModelSpec, stored: dict[str, Any], place: str) -> None:
         layer.calls = [Call([TensorRef(before.name, 0, 0)])]
         before = layer
     model.inputs = TensorRef(first.name, 0, 0)
-    model.outputs = TensorRef(before.name, 0, 0)
+    # the last layer may give its states too (Keras 3; Keras 2 refuses such a layer)
+    model.outputs = TensorRef(before.name, 0, ALL)
 
 
 def _implicit_input(model: ModelSpec, stored: dict[str, Any]) -> LayerSpec:
