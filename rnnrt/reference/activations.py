@@ -36,10 +36,12 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 def relu_general(x: np.ndarray, max_value: float, negative_slope: float, threshold: float) -> np.ndarray:
     """The ReLU layer. At x == threshold Keras gives 0 (its code compares with ``>``, not ``>=``)."""
-    above = np.minimum(np.where(x > threshold, x, 0), max_value)
+    above = np.maximum(x, 0) if threshold == 0 else np.where(x > threshold, x, 0)
     if math.isfinite(max_value):
-        above = np.maximum(above, 0)
-    return above - negative_slope * np.maximum(threshold - x, 0)
+        above = np.clip(above, 0, max_value)
+    if negative_slope:  # or infinity times zero
+        above = above - negative_slope * np.maximum(threshold - x, 0)
+    return above
 
 
 def elu(x: np.ndarray, alpha: float) -> np.ndarray:
@@ -116,9 +118,9 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "log_sigmoid": lambda x: -softplus(-x),
     "squareplus": lambda x, b: (x + np.sqrt(x * x + b)) / 2,
     "sparse_plus": lambda x: np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x)),
-    "sparse_sigmoid": lambda x: np.where(x <= -1, 0, np.where(x < 1, (x + 1) / 2, 1)),
+    "sparse_sigmoid": lambda x: np.where(x <= -1, 0, np.where(x >= 1, 1, (x + 1) / 2)),
     "threshold": threshold,
-    "thresholded_relu": lambda x, theta: np.where(x > theta, x, 0),
+    "thresholded_relu": lambda x, theta: x * (x > theta),
     "softmax": softmax,
     "log_softmax": log_softmax,
     "sparsemax": sparsemax,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.dims import format_shape
+from ..ir.dims import BATCH, format_shape
 from ..ir.graph import Graph, Node
 from ..ir.ops import OPS
 from ..ir.ops.spec import check_attrs
@@ -18,6 +18,7 @@ from . import (  # noqa: F401  (they register)
     embedding,
     gru,
     lstm,
+    masks,
     shape,
     simple_rnn,
 )
@@ -80,9 +81,7 @@ class Interpreter:
     def _evaluate(self, values: dict[str, np.ndarray], state: State) -> list[np.ndarray]:
         """Run every node. ``state`` is updated: each stateful node starts from its entry there."""
         for node in self.graph.nodes:
-            carried = state.get(node.id)
-            if carried is None:
-                carried = self._initial(node, values)
+            carried = state.get(node.id) or self._initial(node, values)
             call = OpCall(
                 node.name,
                 self._attrs[node.id],
@@ -91,6 +90,7 @@ class Interpreter:
                 None if node.mask is None else values[node.mask],
                 carried,
                 self.dtype,
+                tuple(self.graph.tensors[t].dtype for t in node.inputs),
             )
             with np.errstate(all="ignore"):  # infinity and NaN are answers here, as they are in Keras
                 values.update(zip(node.outputs, REFERENCE[node.op](call)))
@@ -154,14 +154,19 @@ class ReferenceSession:
                 raise ValueError(f"input {tensor!r}: expected {self.batch_size} rows, got {len(values[tensor])}")
         state = {key: dict(entry) for key, entry in self._state.items()}
         outputs = interp._evaluate(values, state)
-        if interp.graph.session == "calls":
-            state = {
-                n.id: {k: v for k, v in state[n.id].items() if k != "has_output"}
-                for n in interp.graph.nodes
-                if n.id in state and interp._attrs[n.id].get("stateful") and not n.initial_state
-            }
-        self._state = state
+        self._state = {n.id: self._kept(n, state[n.id]) for n in interp.graph.nodes if n.id in state}
         return outputs
+
+    def _kept(self, node: Node, entry: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What a node takes to the next chunk; nothing where it has a sequence of its own at each time step."""
+        interp = self._interpreter
+        if interp.graph.tensors[node.inputs[0]].shape[0] != BATCH:
+            return {}
+        if interp.graph.session == "sequence":
+            return entry
+        if not interp._attrs[node.id].get("stateful") or node.initial_state:
+            return {}
+        return {k: v for k, v in entry.items() if k != "has_output"}
 
     @property
     def states(self) -> dict[str, np.ndarray]:

@@ -32,6 +32,8 @@ class OpCall:
         Per state of the op an array (B, *shape); recurrent ops add ``has_output``, bool (B,).
     dtype
         The arithmetic's dtype, float64 or float32.
+    input_dtypes
+        What the graph says that the inputs are, e.g. float32 for data that came as float32.
     """
 
     place: str
@@ -41,6 +43,7 @@ class OpCall:
     mask: np.ndarray | None = None
     state: dict[str, np.ndarray] = field(default_factory=dict)
     dtype: Any = np.float64
+    input_dtypes: tuple[str, ...] = ()
 
 
 REFERENCE: dict[str, Callable[[OpCall], list[np.ndarray]]] = {}

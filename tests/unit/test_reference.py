@@ -84,6 +84,22 @@ def test_parameters_reach_the_function():
     np.testing.assert_allclose(activate(Activation("threshold", (0.5, 7.0)), np.array([0.5, 0.6])), [7, 0.6])
 
 
+def test_infinities_and_nan_come_out_as_from_keras():
+    """relu and its kin pass NaN on; a product with a comparison, as Keras 2's ThresholdedReLU, makes one."""
+    x = np.array([-np.inf, np.nan, np.inf])
+    for name, want in {
+        "relu": [0, np.nan, np.inf],
+        "relu_general": [0, np.nan, np.inf],
+        "sparse_sigmoid": [0, np.nan, 1],
+        "sigmoid": [0, np.nan, 1],
+        "softplus": [0, np.nan, np.inf],
+        "thresholded_relu": [np.nan, np.nan, np.inf],
+        "hard_sigmoid_k2": [0, np.nan, 1],
+    }.items():
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(activate(Activation(name), x), want, err_msg=name)
+
+
 def test_rowwise_activations():
     x = np.array([[1.0, 2.0, 4.0], [-5.0, 0.0, 5.0]])
     exps = np.exp(x)
@@ -358,3 +374,54 @@ def test_a_written_length_is_freed_in_sessions():
     np.testing.assert_array_equal(np.concatenate(pieces, axis=1), reference.predict([v])[0])
     with pytest.raises(ValueError, match="expected"):
         reference.predict([v[:, :5]])
+
+
+# ---------------------------------------------------------------- masks as tensors
+
+
+def test_masking_compares_in_the_datas_own_type():
+    """0.1 in float32 data is float32's 0.1; NaN differs from everything; all features must be equal."""
+    b = Builder()
+    x = b.input("x", None, 2)
+    (mask,) = b.add("masking", "mask", x, value=0.1)
+    (zeroed,) = b.add("apply_mask", "where", x, mask)
+    (product,) = b.add("apply_mask", "times", x, mask, multiply=True)
+    graph, weights = b.done(mask, zeroed, product)
+    v = np.array([[[0.1, 0.1], [0.1, 2.0], [np.nan, 0.1], [-0.1, -0.1]]], "float32")
+    mask_, where, times = Interpreter(graph, weights).predict([v])
+    np.testing.assert_array_equal(mask_, [[False, True, True, True]])
+    np.testing.assert_array_equal(where[0], [[0, 0], *v[0, 1:]])
+    np.testing.assert_array_equal(times[0], [[0, 0], *v[0, 1:]])
+
+
+def test_masks_join_reduce_and_concatenate():
+    b = Builder()
+    x, y = b.input("x", 3, 2), b.input("y", 3, 2)
+    (m,) = b.add("not_equal", "m", x)
+    (n,) = b.add("not_equal", "n", y, value=1.0)
+    (both,) = b.add("logical_and", "both", m, n)
+    (either,) = b.add("logical_or", "either", m, n)
+    (some,) = b.add("reduce_mask", "some", both)
+    (every,) = b.add("reduce_mask", "every", either, mode="all")
+    (ones,) = b.add("ones_mask", "ones", x)
+    (long,) = b.add("concat_masks", "long", some, every, ones)
+    p = np.array([[[0, 0], [0, 5], [5, 5]]])
+    q = np.array([[[1, 0], [0, 0], [1, 0]]])
+    got = Interpreter(*b.done(both, either, long)).predict([p, q])
+    np.testing.assert_array_equal(got[0][0], [[0, 0], [0, 1], [0, 1]])
+    np.testing.assert_array_equal(got[1][0], [[0, 1], [1, 1], [1, 1]])
+    np.testing.assert_array_equal(got[2][0], [0, 1, 1, 0, 1, 1, 1, 1, 1])
+
+
+def test_a_layer_under_time_distributed_restarts_at_each_step():
+    b = Builder()
+    x = b.input("x", None, 4, 2)
+    (rows,) = b.add("fold_time", "fold", x)
+    (h,) = b.add("gru", "inner", rows, units=3)
+    (y,) = b.add("unfold_time", "unfold", h, x)
+    reference = Interpreter(*b.done(y))
+    v = np.random.RandomState(5).standard_normal((2, 5, 4, 2))
+    session = reference.session(2)
+    pieces = [session.run(v[:, :2])[0], session.run(v[:, 2:])[0]]
+    np.testing.assert_allclose(np.concatenate(pieces, axis=1), reference.predict([v])[0], rtol=0, atol=1e-15)
+    assert session.states == {}
