@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,3 +119,22 @@ def test_the_letters_readme_writes_sentences(capsys, monkeypatch):
     grammar = rf".*(the|two) (old |quiet |clever |hungry |little )?({animals})(s|es)? \w+ \w+ the .*\."
     whole = [s for s in sentences[:-2] if s]
     assert len(whole) >= 2 and all(re.fullmatch(grammar, s) for s in whole), sentences
+
+
+def test_as_a_process(tmp_path):
+    """``python -m rnnrt`` from elsewhere; a reader that goes away early sees no traceback."""
+    argv = [sys.executable, "-m", "rnnrt", "stream", str(MODELS / "sine_gru/model.rnnrt")]
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdin and process.stdout and process.stderr
+    with process.stdin, process.stdout, process.stderr:
+        for value in ("0.5\n", "0.25\n"):  # each line is answered before the next is given
+            process.stdin.write(value)
+            process.stdin.flush()
+            assert np.isfinite(float(process.stdout.readline()))
+        process.stdout.close()
+        process.stdin.write("0.5\n" * 3)
+        process.stdin.close()
+        assert process.stderr.read() == ""
+    assert process.wait(10) == 1
