@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir.dims import DimLike
+from ..ir.dims import BATCH, DimLike
 from ..ir.graph import Graph, Node, TensorSpec
 from ..ir.passes.streamability import time_kind
 
 __all__ = ["ALIAS_OPS", "Schedule", "schedule"]
 
 # Row-major order is Keras's order, so these only give the same bytes another shape.
-ALIAS_OPS = {"reshape", "flatten"}
+ALIAS_OPS = {"reshape", "flatten", "expand_dims", "squeeze"}
 
 _Key = tuple[int, bool, str]  # (level, walks, time dimension)
 
@@ -32,7 +32,8 @@ class Schedule:
 
 def _walks(node: Node, tensors: dict[str, TensorSpec], timed: dict[str, bool]) -> bool:
     kind, _ = time_kind(node, tensors)
-    return kind in ("step", "recurrent") and bool(node.inputs) and timed[node.inputs[0]]
+    read = node.inputs if kind == "step" else node.inputs[:1]
+    return kind in ("step", "recurrent", "last", "causal") and bool(read) and all(timed[t] for t in read)
 
 
 def schedule(graph: Graph, tensors: dict[str, TensorSpec], timed: dict[str, bool]) -> Schedule:

@@ -19,6 +19,7 @@ from . import (  # noqa: F401  (they register)
     gru,
     lstm,
     masks,
+    masks,
     shape,
     simple_rnn,
 )

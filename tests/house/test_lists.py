@@ -5,9 +5,9 @@ import house_rules as house
 from rnnrt.ir.activations import ACTIVATIONS
 from rnnrt.ir.ops import OPS
 
-# copy is made by the planner only; flatten and reshape are views that no op has to run
+# copy is made by the planner only; the others are views that no op has to run
 ONLY_IN_PROGRAMS = {"copy"}
-ONLY_IN_GRAPHS = {"flatten", "reshape"}
+ONLY_IN_GRAPHS = {"flatten", "reshape", "fold_time", "unfold_time"}
 
 
 def test_activations():

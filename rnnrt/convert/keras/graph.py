@@ -10,6 +10,7 @@ from ...errors import ConversionError, UnsupportedLayerError
 from ...ir.dims import BATCH, DimLike, symbol
 from ...ir.graph import Node, TensorSpec
 from ...ir.ops import OPS, ShapeMismatch, infer_node
+from ...ir.ops.masks import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
 from .layers import REFUSED, REGISTRY
 from .options import check_options, note_ignored
@@ -56,6 +57,7 @@ class GraphBuilder:
     refused: list[tuple[str, str, UnsupportedLayerError]] = field(default_factory=list)
     built: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
+    mask_ops: dict[tuple, str] = field(default_factory=dict)
     _ids: set[str] = field(default_factory=set)
     _calls: int = 0
 
@@ -76,7 +78,7 @@ class GraphBuilder:
             if v.tensor is None:
                 raise UnknownInput
         node = Node(
-            id=self._unique(call.path),
+            id=self._unique(f"{call.path}/mask" if op in MASK_OPS else call.path),
             op=op,
             name=call.path,
             inputs=tuple(v.tensor or "" for v in inputs),
