@@ -98,7 +98,7 @@ static void ref_row(const rnnrt_activation *f, int64_t n, const double *x, doubl
     }
 }
 
-/* One step of one row in double; h and c are overwritten; work: 8 * units */
+/* One step of one row in double; h and c are overwritten; work: 9 * units */
 static void ref_step(const rnnrt_cell *cell, const float *k, const float *r, const float *b, const float *x,
                      double *h, double *c, double *work)
 {
