@@ -57,6 +57,7 @@ typedef struct rnnrt_run {
     int32_t last_tile;
     int64_t position;            /* index of the tile's first step */
     rnnrt_error *err;
+    const int64_t *dims;         /* evaluated, of the whole call; a walked axis has the view's steps */
 } rnnrt_run;
 
 typedef struct rnnrt_op_class {
