@@ -158,6 +158,8 @@ def _attr_to_json(kind: str, value: Any) -> Any:
         return activation_to_json(value)
     if kind == "float":
         return _float_to_json(value)
+    if kind == "floats":
+        return [float(v) for v in value]
     return list(value) if kind == "ints" else value
 
 
@@ -170,6 +172,8 @@ def _attr_from_json(kind: str, value: Any, place: str) -> Any:
         return _int(value, place, 1 - MAX_INT)
     if kind == "ints":
         return tuple(_int(v, f"{place}[{i}]", 1 - MAX_INT) for i, v in enumerate(_list(value, place)))
+    if kind == "floats":
+        return tuple(_float_from_json(v, f"{place}[{i}]") for i, v in enumerate(_list(value, place)))
     if kind == "bool" and not isinstance(value, bool):
         raise _fail(place, f"expected true or false, got {value!r:.60}")
     return value if kind == "bool" else _str(value, place)

@@ -45,7 +45,9 @@ class _States:
         self.names: set[str] = set()
         self.by_node: dict[str, list[str]] = {}  # node id -> names of Keras's states
 
-    def add(self, node: Node, name: str, shape: tuple[int, ...], dtype: str, carried: bool) -> int:
+    def add(
+        self, node: Node, name: str, shape: tuple[int, ...], dtype: str, carried: bool, keras: bool = True
+    ) -> int:
         """The number of a new slot."""
         path = f"{node.name}/{name}"
         if path in self.names:  # a layer that is called twice has two streams of states
@@ -53,7 +55,7 @@ class _States:
         self.names.add(path)
         size = int(np.prod(shape, dtype=np.int64)) * 4
         self.rows.append((self.end, size, int(not carried), 0))
-        self.info.append(StateInfo(path, shape, dtype, self.end, dtype == "float32"))
+        self.info.append(StateInfo(path, shape, dtype, self.end, keras and dtype == "float32"))
         self.end += -(-size // 64) * 64
         return len(self.rows) - 1
 
@@ -64,7 +66,7 @@ class _States:
         """
         specs = OPS[node.op].states(attrs) if at_batch else []
         carried = not self.calls or bool(attrs.get("stateful"))
-        slots = [self.add(node, s.name, s.shape, "float32", carried) for s in specs]
+        slots = [self.add(node, s.name, s.shape, "float32", carried, s.keras) for s in specs]
         self.by_node[node.id] = [self.info[i].name for i in slots]
         if specs and node.mask is not None:
             slots.append(self.add(node, "has_output", (), "int32", not self.calls))

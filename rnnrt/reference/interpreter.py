@@ -14,11 +14,11 @@ from ..ir.ops.spec import check_attrs
 from . import (  # noqa: F401  (they register)
     activations,
     batch_normalization,
+    conv,
     dense,
     embedding,
     gru,
     lstm,
-    masks,
     masks,
     shape,
     simple_rnn,

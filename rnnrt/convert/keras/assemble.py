@@ -93,7 +93,7 @@ def survey(source: Source, inputs: Any = None, outputs: Any = None) -> Survey:
             raise ConversionError(f"inputs: {name!r}: name the layer itself")
         if layer.class_name != "InputLayer":
             cut.add(layer.name)
-    builder = GraphBuilder()
+    builder = GraphBuilder(backend=source.backend)
     if out_names is None:
         wanted: Any = model.outputs
         if in_names is None:  # an input that nothing reads is still an input

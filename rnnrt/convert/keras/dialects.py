@@ -30,13 +30,25 @@ CLASS_ALIASES = {
 }
 _KERAS1_CLASSES = {
     "Convolution1D": "Conv1D",
+    "AtrousConvolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
-    "MaxPooling1D": "MaxPooling1D",
+    "AtrousConvolution2D": "Conv2D",
+    "SeparableConvolution2D": "SeparableConv2D",
     "TimeDistributedDense": "Dense",  # acts on the last axis, as Dense does since
 }
 _RECURRENT = {"SimpleRNN", "LSTM", "GRU"}
 _KERAS1_ALL = {"bias": "use_bias", "p": "rate", "sigma": "stddev"}
 _KERAS1_RECURRENT = {"output_dim": "units", "inner_activation": "recurrent_activation"}
+_KERAS1_WINDOWS = {
+    "nb_filter": "filters",
+    "filter_length": "kernel_size",
+    "subsample_length": "strides",
+    "subsample": "strides",
+    "atrous_rate": "dilation_rate",
+    "border_mode": "padding",
+    "pool_length": "pool_size",
+    "stride": "strides",
+}
 # what only training, regularisation or initialisation reads
 _KERAS1_DROP = {
     "init",
@@ -126,6 +138,13 @@ def normalise_config(class_name: str, config: dict[str, Any], generation: int) -
             out.pop("dropout", None)
         elif class_name == "InputLayer":
             rename["input_dtype"] = "dtype"
+        elif "Conv" in class_name or "Pooling" in class_name:
+            rename.update(_KERAS1_WINDOWS)
+            if "nb_row" in out and "nb_col" in out:
+                out["kernel_size"] = [out.pop("nb_row"), out.pop("nb_col")]
+            if "dim_ordering" in out:
+                order = out.pop("dim_ordering")
+                out["data_format"] = {"tf": "channels_last", "th": "channels_first"}.get(order, order)
         for old, new in rename.items():
             if old in out and new not in out:
                 out[new] = out.pop(old)

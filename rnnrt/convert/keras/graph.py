@@ -58,6 +58,7 @@ class GraphBuilder:
     built: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
     mask_ops: dict[tuple, str] = field(default_factory=dict)
+    backend: str = ""
     _ids: set[str] = field(default_factory=set)
     _calls: int = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True)
 class Attr:
-    """An attribute: kind is ``int | float | bool | str | activation | ints``; choices for strings."""
+    """An attribute: kind is ``int | float | bool | str | activation | ints | floats``; choices for strings."""
 
     kind: str
     default: Any = None
@@ -29,10 +30,11 @@ class Attr:
 
 @dataclass(frozen=True)
 class StateSpec:
-    """One state of an op: Keras's name for it and its shape without the batch."""
+    """One state of an op: Keras's name for it and its shape without the batch; keras: whether Keras knows it."""
 
     name: str
     shape: tuple[int, ...]
+    keras: bool = True
 
 
 ShapeRule = Callable[[dict, Sequence[TensorSpec]], list]
@@ -95,10 +97,12 @@ def check_attrs(spec: OpSpec, attrs: dict) -> dict:
             "activation": isinstance(v, Activation),
             "ints": isinstance(v, (list, tuple))
             and all(isinstance(i, int) and not isinstance(i, bool) and abs(i) < 2**48 for i in v),
+            "floats": isinstance(v, (list, tuple))
+            and all(isinstance(i, (int, float)) and not isinstance(i, bool) and abs(i) < math.inf for i in v),
         }[a.kind]
         if not ok or (a.choices and v not in a.choices) or (a.minimum is not None and v < a.minimum):
             raise ShapeMismatch(f"attribute {name}={v!r} of op {spec.name} is not valid")
-        out[name] = tuple(v) if a.kind == "ints" else v
+        out[name] = tuple(v) if a.kind in ("ints", "floats") else v
     return out
 
 

@@ -105,11 +105,13 @@ def _mark_node(
             return [], "it joins a value for each step with a value for the whole sequence"
         if kind == "mix":
             return [], reason
+        if kind == "causal":
+            return ["step"] * len(node.outputs), ""
         if kind == "recurrent":
             first = "step" if node.attrs.get("return_sequences") else "sequence"
             return [first] + ["sequence"] * (len(node.outputs) - 1), ""
         return ["step"] * len(node.outputs), ""
-    if kind == "recurrent" or node.op == "repeat_vector":
+    if kind in ("recurrent", "causal") or node.op == "repeat_vector":
         return [], "it needs a sequence that is complete only after a layer that collapses the time axis"
     return [("constant" if ins and all(m == "constant" for m in ins) else "sequence")] * len(node.outputs), ""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from . import (  # noqa: F401  (they register)
     activation,
+    conv,
     core,
     identity,
     normalization,
+    pooling,
     recurrent,
     refused,
     reshaping,
