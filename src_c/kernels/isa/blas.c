@@ -25,6 +25,11 @@ int rnnrt_blas_ready(void) { return blas_sgemm && blas_sgemv; }
 static void product(int64_t rows, int64_t k, int64_t n, const float *x, int64_t x_stride, const float *w,
                     int64_t w_stride, float keep, float *y, int64_t y_stride)
 {
+    if (rows > 1 && x_stride < k) { /* rows in reverse (go_backwards): BLAS knows no such lda */
+        for (int64_t r = 0; r < rows; r++)
+            product(1, k, n, x + r * x_stride, k, w, w_stride, keep, y + r * y_stride, y_stride);
+        return;
+    }
     float one = 1.0f;
     int in = (int)k, out = (int)n, m = (int)rows, step = 1;
     /* BLAS wants lda >= the row length even of a single row, where any stride is meant */
