@@ -19,7 +19,7 @@ from .weights import Layout, Leaf, Part
 
 __all__ = ["GraphBuilder", "InputTensor", "flatten"]
 
-_MAX_CALLS = 200_000
+_MAX_CALLS = 20_000
 _INPUT_DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "bool")
 _DTYPE_ALIASES = {"int8": "int32", "int16": "int32", "uint8": "int32", "uint16": "int32", "uint32": "int64"}
 
@@ -59,7 +59,7 @@ class GraphBuilder:
     ignored: dict[str, list[str]] = field(default_factory=dict)
     mask_ops: dict[tuple, str] = field(default_factory=dict)
     backend: str = ""
-    _ids: set[str] = field(default_factory=set)
+    _ids: dict[str, int] = field(default_factory=dict)
     _calls: int = 0
 
     # ---- what layers' builders call ---------------------------------------------------------
@@ -113,11 +113,12 @@ class GraphBuilder:
         return {p.role: f"{path}.{p.role}" for p in parts}
 
     def _unique(self, path: str) -> str:
-        name, k = path, 1
+        name, k = path, self._ids.get(path, 1)
         while name in self._ids or name in self.tensors:
             k += 1
             name = f"{path}#{k}"
-        self._ids.add(name)
+        self._ids[path] = k  # a shared layer's next call goes on from here
+        self._ids.setdefault(name, 1)
         return name
 
     # ---- inputs -----------------------------------------------------------------------------
