@@ -41,11 +41,16 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="rnnrt-goldens-")
 
 
 @functools.cache
-def _model(name: str, version: str):
+def _converted(name: str, version: str) -> Path:
     g = _golden(name, version)
     path = Path(_FOLDER.name) / f"{name.replace('/', '-')}-{version}.rnnrt"
     rnnrt.convert(g.model, path, architecture=g.architecture)
-    return rnnrt.load(path)
+    return path
+
+
+@functools.cache
+def _model(name: str, version: str):
+    return rnnrt.load(_converted(name, version))
 
 
 def _flat(value) -> list[np.ndarray]:
@@ -110,6 +115,15 @@ def test_a_row_by_itself_has_the_same_bits(name, version):
     for row in {0, g.case.batch - 1}:
         for y, want in zip(_flat(model.predict(_feed([x[row : row + 1] for x in arrays]))), whole):
             np.testing.assert_array_equal(y, want[row : row + 1])
+
+
+@every_golden
+def test_predict_through_blas_is_keras(name, version, monkeypatch):
+    """The second path: outside the promise of bits, inside the tolerance."""
+    path = _converted(name, version)
+    monkeypatch.setenv("RNNRT_BLAS", "always")
+    g, model = _golden(name, version), rnnrt.load(path)
+    _compare(g, 0, _flat(model.predict(_feed(g.case.pieces()[0]))))
 
 
 STATEFUL = [(n, v) for n, v in PAIRS if BY_NAME[n].chunks]
