@@ -13,13 +13,16 @@ from ..ir.ops import OPS
 from ..ir.ops.spec import check_attrs
 from . import (  # noqa: F401  (they register)
     activations,
+    axes,
     batch_normalization,
     conv,
     dense,
     embedding,
+    functions,
     gru,
     lstm,
     masks,
+    merge,
     shape,
     simple_rnn,
 )

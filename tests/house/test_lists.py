@@ -7,7 +7,7 @@ from rnnrt.ir.ops import OPS
 
 # copy is made by the planner only; the others are views that no op has to run
 ONLY_IN_PROGRAMS = {"copy"}
-ONLY_IN_GRAPHS = {"flatten", "reshape", "fold_time", "unfold_time"}
+ONLY_IN_GRAPHS = {"expand_dims", "flatten", "fold_time", "reshape", "squeeze", "unfold_time"}
 
 
 def test_activations():

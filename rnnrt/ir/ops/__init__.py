@@ -6,7 +6,7 @@ registers :class:`OpSpec` objects; nothing else in the project knows what an op 
 
 from __future__ import annotations
 
-from . import conv, elementwise, masks, matrix, recurrent, shape  # noqa: F401  (they register)
+from . import axes, conv, elementwise, functions, masks, matrix, merge, recurrent, shape  # noqa: F401  (they register)
 from .spec import OPS, Attr, OpSpec, ShapeMismatch, StateSpec, infer_node
 
 __all__ = ["OPS", "Attr", "OpSpec", "ShapeMismatch", "StateSpec", "infer_node"]

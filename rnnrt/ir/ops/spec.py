@@ -57,7 +57,8 @@ class OpSpec:
     time
         How the op treats the time axis (axis 1 of its first input), for streaming:
         ``step`` (each step by itself: elementwise, last axis), ``recurrent``, ``source``
-        (makes a time axis out of ids (B, T)), ``mix`` (needs the whole sequence).
+        (makes a time axis out of ids (B, T)), ``last`` (gives the last
+        step), ``mix`` (needs the whole sequence).
         A callable (attrs, inputs) -> (kind, reason) where it depends.
     """
 

@@ -19,6 +19,8 @@ __all__ = ["TIME", "Streamability", "analyse", "time_kind", "timed_tensors"]
 
 TIME = symbol("T")
 
+_KEEPS_IDS = ("cast", "not_equal", "logical_and", "logical_or")
+
 
 @dataclass(frozen=True)
 class Streamability:
@@ -48,26 +50,44 @@ def time_kind(node: Node, tensors: dict[str, TensorSpec]) -> tuple[str, str]:
     return spec.time, ""
 
 
+def _steps(tensor: str, consumers: dict[str, list[Node]]) -> bool:
+    """Whether each element of a tensor (batch, n) is a step: the ids of an Embedding, or a mask."""
+    seen, stack = set(), [tensor]
+    while stack:
+        t = stack.pop()
+        for n in consumers.get(t, []):
+            if n.op == "embedding" or n.mask == t or (n.op == "apply_mask" and n.inputs[1] == t):
+                return True
+            if n.op in _KEEPS_IDS and n.outputs[0] not in seen:
+                seen.add(n.outputs[0])
+                stack.append(n.outputs[0])
+    return False
+
+
 def timed_tensors(graph: Graph) -> dict[str, bool]:
     """Whether axis 1 of each tensor is a time axis.
 
-    Inputs of rank 3 and more have one; one of rank 2 has it where an Embedding reads it (token ids).
+    Inputs of rank 3 and more have one; one of rank 2 has it where its elements are ids or a mask.
     """
     consumers = graph.consumers()
     timed: dict[str, bool] = {}
     for i in graph.inputs:
         rank = len(graph.tensors[i.tensor].shape)
-        ids = any(n.op == "embedding" for n in consumers.get(i.tensor, []))
-        timed[i.tensor] = i.role == "data" and (rank >= 3 or (rank == 2 and ids))
+        timed[i.tensor] = i.role == "data" and (rank >= 3 or (rank == 2 and _steps(i.tensor, consumers)))
     for n in graph.nodes:
         kind, _ = time_kind(n, graph.tensors)
-        source = bool(n.inputs) and timed[n.inputs[0]]
+        source = bool(n.inputs) and all(timed[t] for t in (n.inputs[:1] if n.op in RECURRENT_OPS else n.inputs))
+        flat = bool(n.inputs) and all(len(graph.tensors[t].shape) >= 3 for t in n.inputs)
         for k, t in enumerate(n.outputs):
             rank = len(graph.tensors[t].shape)
             if n.op in RECURRENT_OPS:
                 timed[t] = k == 0 and rank >= 3
-            elif kind == "step" and source:
-                timed[t] = True
+            elif kind == "fold":
+                timed[t] = rank >= 3 or (rank == 2 and _steps(t, consumers))
+            elif kind == "last":
+                timed[t] = False
+            elif kind == "step" and (source or flat):
+                timed[t] = source
             else:
                 timed[t] = rank >= 3
     return timed
@@ -100,11 +120,18 @@ def _mark_node(
     ins = [marks[t] for t in node.inputs] + ([marks[node.mask]] if node.mask else [])
     if any(t not in state_inputs for t in node.initial_state):
         return [], "its initial state is computed by other layers; cut the model at that state (convert(inputs=...))"
+    if kind == "unfold":
+        return [ins[1]], ""
+    if "folded" in ins or (kind == "fold" and ins == ["step"]):
+        # inside TimeDistributed each step has what it needs by itself, whatever is done with it
+        return (["folded"] * len(node.outputs), "") if len(set(ins)) == 1 else ([], "it joins a step with its parts")
     if "step" in ins:
         if any(m != "step" for m in ins):
             return [], "it joins a value for each step with a value for the whole sequence"
         if kind == "mix":
             return [], reason
+        if kind == "last":
+            return ["sequence"] * len(node.outputs), ""
         if kind == "causal":
             return ["step"] * len(node.outputs), ""
         if kind == "recurrent":
