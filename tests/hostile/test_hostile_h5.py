@@ -4,7 +4,6 @@ The rules are Keras's own (external and soft links, external storage, virtual da
 Lambdas) and those it lacks (JSON depth, loops, repeated names, damage that hangs the HDF5 library).
 """
 
-import io
 import json
 import random
 import struct
@@ -495,8 +494,3 @@ def test_heaps_of_every_kind():
             check_heaps(blob, "blob")  # ends, whatever it finds
         except ConversionError:
             pass
-
-
-def test_a_stream_is_not_a_file(tmp_path):
-    with pytest.raises(TypeError):
-        build(io.BytesIO(b""))  # type: ignore[arg-type]
