@@ -7,6 +7,7 @@ from . import (  # noqa: F401  (they register)
     conv,
     core,
     identity,
+    merging,
     normalization,
     pooling,
     recurrent,

@@ -12,19 +12,6 @@ refuse(
 refuse("masks are not supported yet", "remove the masking layer if no step is ever masked", "Masking")
 refuse("not supported yet", "cut the model with outputs=[...] before it", "Bidirectional")
 refuse(
-    "layers that merge several tensors are not supported yet",
-    "cut the model with outputs=[...] before it",
-    "Add",
-    "Subtract",
-    "Multiply",
-    "Average",
-    "Maximum",
-    "Minimum",
-    "Concatenate",
-    "Dot",
-    "Merge",
-)
-refuse(
     "convolution and pooling are not supported yet",
     "cut the model with outputs=[...] before it",
     "Conv3D",
@@ -65,8 +52,4 @@ refuse(
     "Discretization",
     "EinsumDense",
     "PReLU",
-    "Permute",
-    "Cropping1D",
-    "ZeroPadding1D",
-    "UpSampling1D",
 )
