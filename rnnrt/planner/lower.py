@@ -65,7 +65,8 @@ class _States:
         at_batch: the node's rows are the model's; a layer inside a TimeDistributed keeps nothing between calls.
         """
         specs = OPS[node.op].states(attrs) if at_batch else []
-        carried = not self.calls or bool(attrs.get("stateful"))
+        # a layer that is given its state starts from it in each call
+        carried = not self.calls or (bool(attrs.get("stateful")) and not node.initial_state)
         slots = [self.add(node, s.name, s.shape, "float32", carried, s.keras) for s in specs]
         self.by_node[node.id] = [self.info[i].name for i in slots]
         if specs and node.mask is not None:

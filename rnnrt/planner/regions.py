@@ -33,7 +33,11 @@ class Schedule:
 def _walks(node: Node, tensors: dict[str, TensorSpec], timed: dict[str, bool]) -> bool:
     kind, _ = time_kind(node, tensors)
     read = node.inputs if kind == "step" else node.inputs[:1]
-    return kind in ("step", "recurrent", "last", "causal") and bool(read) and all(timed[t] for t in read)
+    if kind not in ("step", "recurrent", "last", "causal") or not read or not all(timed[t] for t in read):
+        return False
+    # rows that are not the model's (inside TimeDistributed), and sequences of different lengths, are not cut
+    shapes = [tensors[t].shape for t in (*read, *([node.mask] if node.mask else [])) if timed[t]]
+    return all(s[0] == BATCH and s[1] == shapes[0][1] for s in shapes)
 
 
 def schedule(graph: Graph, tensors: dict[str, TensorSpec], timed: dict[str, bool]) -> Schedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ...errors import ConversionError, UnsupportedLayerError
@@ -88,7 +89,37 @@ def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str
         inner = spec.config.get(attr)
         if isinstance(inner, dict):
             spec.inner[attr] = parse_layer(inner, generation, version, here)
+    if class_name == "StackedRNNCells" and isinstance(spec.config.get("cells"), list):
+        for k, cell in enumerate(spec.config["cells"]):
+            spec.inner[str(k)] = _renamed(parse_layer(cell, generation, version, here), spec.inner)
+    if class_name == "Bidirectional":
+        _directions(spec)
     return spec
+
+
+def _renamed(cell: LayerSpec, others: dict[str, LayerSpec]) -> LayerSpec:
+    """The cell with a name that no other of its stack has."""
+    names, name, k = {x.name for x in others.values()}, cell.name, 1
+    while name in names:
+        name, k = f"{cell.name}_{k}", k + 1
+    return replace(cell, name=name)
+
+
+def _directions(spec: LayerSpec) -> None:
+    """Give a Bidirectional its two layers by Keras's names; a file may hold the first one only.
+
+    The second one is a copy: with go_backwards flipped in Keras 1 and 2, True in Keras 3.
+    """
+    layer = spec.inner.get("layer")
+    if layer is None:
+        return
+    back = spec.inner.get("backward_layer")
+    if back is None:
+        turned = True if spec.generation >= 3 else not layer.config.get("go_backwards")
+        back = replace(layer, config={**layer.config, "go_backwards": turned})
+    for attr, x, prefix in (("layer", layer, "forward_"), ("backward_layer", back, "backward_")):
+        name = x.name.removeprefix("forward_" if attr == "layer" else "")
+        spec.inner[attr] = replace(x, name=name if name.startswith(prefix) else prefix + name)
 
 
 def _check_names(model: ModelSpec, place: str) -> None:

@@ -292,6 +292,8 @@ def _weighted(spec: LayerSpec) -> bool | None:
         return True if True in inside else (None if None in inside else False)
     if spec.class_name == "TimeDistributed":
         return _weighted(spec.inner["layer"]) if "layer" in spec.inner else None
+    if spec.class_name == "Bidirectional":
+        return True
     entry = REGISTRY.get(spec.class_name)
     if entry is None:
         return None

@@ -41,7 +41,8 @@ class LayerCall:
     """One call of a layer.
 
     inputs: the tensors of its first argument, flat. initial_state: those given as such, in either version's
-    way. rank_shift: 1 inside TimeDistributed, where axes count from the time axis.
+    way. rank_shift: 1 inside TimeDistributed, where axes count from the time axis. mask: the mask that the layer
+    works under; that of the first input goes on with the output even where the layer is not given it.
     """
 
     builder: GraphBuilder
@@ -51,6 +52,7 @@ class LayerCall:
     initial_state: list[Value] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
     rank_shift: int = 0
+    mask: str | None = None
 
     # ---- refusals ---------------------------------------------------------------------------
 

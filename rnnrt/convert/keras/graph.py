@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...ir.ops import OPS, ShapeMismatch, infer_node
 from ...ir.ops.masks import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
 from .layers import REFUSED, REGISTRY
+from .masks import with_masks
 from .options import check_options, note_ignored
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
 from .weights import Layout, Leaf, Part
@@ -241,7 +242,12 @@ class GraphBuilder:
             label = self.labels.get(t.name, "" if k == 0 else str(k))
             name = f"{path}/{label}" if label else path
             dims = tuple(d if isinstance(d, int) else symbol(f"{name}:{a}") for a, d in enumerate(t.shape))
-            out.append(self.new_input(name, TensorSpec(name, (BATCH, *dims[1:]), t.dtype)))
+            new = self.new_input(name, TensorSpec(name, (BATCH, *dims[1:]), t.dtype))
+            if value.mask is not None:  # what made the mask is cut off: it is given from outside too
+                m = self.tensors[value.mask]
+                given = TensorSpec(f"{name}/mask", (BATCH, *dims[1 : len(m.shape)]), m.dtype)
+                new = Value(new.tensor, self.new_input(given.name, given).tensor)
+            out.append(new)
         return out
 
     # ---- one call ---------------------------------------------------------------------------
@@ -280,7 +286,8 @@ class GraphBuilder:
         call.inputs, call.initial_state = self._arguments(call, entry.takes_states, args)
         out = entry.build(call)
         self.built.append((path, spec.class_name))
-        if entry.mask == "pass" and call.inputs and call.inputs[0].mask is not None:
+        passes = entry.mask == "pass" or (entry.mask == "pass_keras3" and spec.generation >= 3)
+        if passes and call.inputs and call.inputs[0].mask is not None:
             out = [Value(v.tensor, call.inputs[0].mask) for v in out]
         return out
 
@@ -309,27 +316,41 @@ class GraphBuilder:
             raise call.refuse("it is called with initial_state")
         if any(not isinstance(a, bool) for a in rest):
             raise call.refuse("it is called with more positional arguments than rnnrt knows")
+        mask = call.kwargs.pop("mask", None)
         for key, value in call.kwargs.items():
             if value is None or key in ("training", "name"):
                 continue
-            if key == "mask":
-                raise call.refuse("it is called with a mask, which is not supported")
             raise call.refuse(f"it is called with {key}=, which is not supported")
         flat = flatten(states)
         if not all(isinstance(v, Value) for v in (*first, *flat)):
             raise call.refuse("it is called with a constant in the place of a tensor")
+        first = with_masks(call, first, mask)
+        # Keras 3 hands a layer that is called with several tensors no mask, though its output keeps it
+        if first and (mask is not None or not flat or call.spec.generation <= 2):
+            call.mask = first[0].mask
         return first, flat
 
     def _nested(self, spec: ModelSpec, path: str, args: list, kwargs: dict) -> list[Value]:
         call = LayerCall(self, spec, path, [])
         if kwargs.get("training"):
             raise call.refuse("it is called with training=True", "call it without, and save again")
-        if kwargs.get("mask") is not None:
-            raise call.refuse("it is called with a mask, which is not supported")
         if any(a is not None for a in args[1:]):
             raise call.refuse("it is called with more positional arguments than rnnrt knows")
-        out = self.model(spec, path, args[0] if args else None, spec.outputs)
+        given = args[0] if args else None
+        if kwargs.get("mask") is not None:
+            masked = iter(with_masks(call, flatten(given), kwargs["mask"]))
+            given = _refill(given, masked)
+        out = self.model(spec, path, given, spec.outputs)
         return flatten(out)
+
+
+def _refill(structure: Any, values: Iterator[Value]) -> Any:
+    """The structure with its leaves, in order, replaced."""
+    if isinstance(structure, dict):
+        return {k: _refill(v, values) for k, v in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return [_refill(v, values) for v in structure]
+    return None if structure is None else next(values)
 
 
 def _unknown(spec: LayerSpec) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .call import LayerCall, Value
 
-__all__ = ["join_masks", "mask_of", "mask_op", "merged_mask", "reduced_mask"]
+__all__ = ["join_masks", "mask_of", "mask_op", "merged_mask", "rank_of", "reduced_mask", "with_masks"]
 
 
 def mask_op(c: LayerCall, op: str, inputs: Sequence[str], **attrs: Any) -> str:
@@ -80,3 +80,27 @@ def merged_mask(c: LayerCall, values: Sequence[Value], axis: int = -1) -> str | 
     if modern:
         return join_masks(c, "logical_or", have) if len(have) == len(masks) else None
     return join_masks(c, "logical_and", have)
+
+
+def with_masks(c: LayerCall, values: Sequence[Any], given: Any) -> list[Any]:
+    """The values with the masks of an explicit ``mask=`` (a tensor, or a list with None) in the place of their own."""
+    if given is None:
+        return list(values)
+    masks = list(given) if isinstance(given, (list, tuple)) else [given]
+    if len(masks) > len(values):
+        raise c.refuse(f"it is called with {len(masks)} masks for {len(values)} tensors")
+    out = []
+    for k, value in enumerate(values):
+        mask = masks[k] if k < len(masks) else None
+        if mask is None:
+            out.append(value)
+            continue
+        if not isinstance(mask, Value):
+            raise c.refuse("it is called with a constant as mask")
+        spec, rank = c.tensor(mask), len(c.tensor(value).shape)
+        if len(spec.shape) >= rank:
+            raise c.refuse(f"it is called with a mask of rank {len(spec.shape)} for a tensor of rank {rank}")
+        if spec.dtype != "bool":
+            mask = c.emit("cast", [mask], {"dtype": "bool"})[0]
+        out.append(Value(value.tensor, mask.tensor))
+    return out

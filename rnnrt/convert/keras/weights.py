@@ -75,6 +75,15 @@ def children(spec: LayerSpec) -> Iterator[tuple[LayerSpec, str, tuple[str, ...]]
             yield layer, layer.name, ("layers", f"{folder}_{n}" if n else folder)
     elif spec.class_name == "TimeDistributed" and "layer" in spec.inner:
         yield spec.inner["layer"], spec.inner["layer"].name, ("layer",)
+    elif spec.class_name == "Bidirectional" and "layer" in spec.inner:
+        for attr, folder in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
+            yield spec.inner[attr], spec.inner[attr].name, (folder,)
+    elif spec.class_name == "RNN" and "cell" in spec.inner and spec.inner["cell"].class_name == "StackedRNNCells":
+        stack: dict[str, int] = {}
+        for cell in spec.inner["cell"].inner.values():
+            folder = snake_case(cell.class_name)
+            n = stack[folder] = stack.get(folder, -1) + 1
+            yield cell, cell.name, ("cell", "cells", f"{folder}_{n}" if n else folder)
 
 
 def _leaves(spec: LayerSpec, path: str, leaves: dict[str, Leaf]) -> list[Leaf]:

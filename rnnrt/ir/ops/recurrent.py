@@ -74,6 +74,8 @@ def _weights(gates, bias_rows):
 
 
 def _time(attrs, inputs):
+    if attrs["reverse_output"]:
+        return "mix", "Bidirectional reads the sequence from both ends"
     if attrs["go_backwards"]:
         return "mix", "go_backwards reads the sequence from its end"
     return "recurrent", ""

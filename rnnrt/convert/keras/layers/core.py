@@ -1,8 +1,11 @@
-"""InputLayer, Dense, Embedding."""
+"""Dense, Embedding, Masking."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..call import LayerCall, Value
+from ..masks import mask_op
 from ..weights import Part
 from .registry import layer
 
@@ -24,7 +27,23 @@ def dense(c: LayerCall) -> list[Value]:
 def embedding(c: LayerCall) -> list[Value]:
     """ids -> rows of the table. Keras 3 counts negative ids from its end, Keras 2 raises."""
     n, width = c.integer("input_dim"), c.integer("output_dim")
-    if c.flag("mask_zero"):
-        raise c.refuse("mask_zero=True makes a mask, and masks are not supported yet")
+    ids = c.input()
     attrs = {"input_dim": n, "output_dim": width, "wrap_negative": c.spec.generation >= 3}
-    return c.emit("embedding", [c.input()], attrs, c.weights([Part("embeddings", (n, width))]))
+    out = c.emit("embedding", [ids], attrs, c.weights([Part("embeddings", (n, width))]))
+    if not c.flag("mask_zero"):
+        return out
+    return [Value(out[0].tensor, mask_op(c, "not_equal", [ids.tensor or ""], value=0.0))]
+
+
+@layer("Masking", options=("mask_value",), per_step=True, mask="own")
+def masking(c: LayerCall) -> list[Value]:
+    """Steps whose features all equal mask_value are masked, and zero. The mask that comes in is replaced.
+
+    Keras 2 multiplies by the mask (NaN stays, -v becomes -0), Keras 3 writes zeros.
+    """
+    x = c.floats(c.input())
+    c.features(x)
+    value = float(np.float32(c.number("mask_value", 0.0)))  # compared with float32 values
+    mask = mask_op(c, "masking", [x.tensor or ""], value=value)
+    attrs = {"value": 0.0, "multiply": c.spec.generation <= 2}
+    return [Value(c.emit("apply_mask", [x, Value(mask)], attrs)[0].tensor, mask)]

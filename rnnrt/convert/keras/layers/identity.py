@@ -23,9 +23,15 @@ def dropout(c: LayerCall) -> list[Value]:
     return [Value(c.floats(c.input()).tensor)]
 
 
-@layer("ActivityRegularization", "Identity", per_step=True)
-def identity(c: LayerCall) -> list[Value]:
+@layer("ActivityRegularization", per_step=True)
+def activity_regularization(c: LayerCall) -> list[Value]:
     """Its input."""
+    return [Value(c.input().tensor)]
+
+
+@layer("Identity", per_step=True, mask="pass_keras3")
+def identity(c: LayerCall) -> list[Value]:
+    """Its input; Keras 2 drops the mask."""
     return [Value(c.input().tensor)]
 
 

@@ -1,7 +1,9 @@
-"""SimpleRNN, LSTM, GRU, the CuDNN layers, and RNN over the three cells."""
+"""SimpleRNN, LSTM, GRU, the CuDNN layers, and RNN over the three cells and stacks of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from ....ir.activations import Activation
 from ..call import LayerCall, Value
 from ..options import check_options
+from ..spec import LayerSpec
 from ..weights import Layout, Part
 from .registry import Entry, layer
 
@@ -34,9 +37,23 @@ def _loop(c: LayerCall) -> dict[str, Any]:
     return attrs
 
 
-def _recurrent(c: LayerCall, op: str, cell: dict[str, Any], loop: dict[str, Any]) -> list[Value]:
-    """The op of a recurrent layer. cell: the cell's attributes, with reset_after None where it is not said."""
-    attrs = {**loop, **cell}
+@dataclass
+class _Cell:
+    """A cell of a loop: its op and attributes (reset_after None where it is not said), and the call that names it.
+
+    vars_at: where below the call's folder a ``.keras`` file keeps the arrays.
+    """
+
+    call: LayerCall
+    op: str
+    attrs: dict[str, Any]
+    vars_at: tuple[str, ...] = ("cell",)
+
+
+def _cell_op(cell: _Cell, x: Value, states: list[Value], mask: str | None, loop: dict[str, Any]) -> list[Value]:
+    """One recurrent op: its output, and its states where the loop returns them."""
+    c, op = cell.call, cell.op
+    attrs = {**loop, **cell.attrs}
     if attrs["activation"].name == "glu" or getattr(attrs.get("recurrent_activation"), "name", "") == "glu":
         raise c.refuse("glu halves its axis and cannot be a cell's activation")
     said = attrs.get("reset_after", False) is not None
@@ -47,11 +64,6 @@ def _recurrent(c: LayerCall, op: str, cell: dict[str, Any], loop: dict[str, Any]
                 "load the model in the Keras that wrote it and save it again",
             )
         attrs["reset_after"] = False
-    x = c.floats(c.input())
-    states = [c.floats(s) for s in c.initial_state]
-    names = _STATES[op]
-    if states and len(states) != len(names):
-        raise c.refuse(f"{len(states)} initial states given, the layer has {len(names)}")
     units, gates = attrs["units"], _GATES[op]
     features = c.features(x)
     parts = [Part("kernel", (features, gates * units)), Part("recurrent_kernel", (units, gates * units))]
@@ -59,13 +71,44 @@ def _recurrent(c: LayerCall, op: str, cell: dict[str, Any], loop: dict[str, Any]
     if attrs["use_bias"]:
         parts.append(Part("bias", (gates * units,) if rows == 1 else (2, gates * units)))
     others = _layouts(op, features, units, attrs, said)
-    weights = c.weights(parts, others, ("cell",))
-    out = c.emit(op, [x], attrs, weights, mask=x.mask, initial_state=states)
-    for value, label in zip(out[1:], names):
+    weights = c.weights(parts, others, cell.vars_at)
+    out = c.emit(op, [x], attrs, weights, mask=mask, initial_state=states)
+    for value, label in zip(out[1:], _STATES[op]):
         c.builder.labels[value.tensor or ""] = label
-    if attrs["return_sequences"]:
-        out[0] = Value(out[0].tensor, x.mask)
     return out
+
+
+def _run(c: LayerCall, cells: list[_Cell], loop: dict[str, Any]) -> list[Value]:
+    """The loop over one cell, or over stacked ones: each runs the whole sequence under the one mask.
+
+    That is what Keras computes step by step, since all cells of a stack hold at a masked step. Between the
+    cells the sequence has its natural order, whatever the direction.
+    """
+    x = c.floats(c.input())
+    states = [c.floats(s) for s in c.initial_state]
+    count = sum(len(_STATES[cell.op]) for cell in cells)
+    if states and len(states) != count:
+        raise c.refuse(f"{len(states)} initial states given, the layer has {count}")
+    returned: list[Value] = []
+    y = x
+    for k, cell in enumerate(cells):
+        own = dict(loop)
+        if k < len(cells) - 1:
+            backwards = own["go_backwards"]
+            own |= {"return_sequences": True, "reverse_output": backwards, "zero_output_for_mask": False}
+        n = len(_STATES[cell.op])
+        y, *after = _cell_op(cell, y, states[:n], c.mask, own)
+        states = states[n:]
+        returned += after
+    return [Value(y.tensor, x.mask if loop["return_sequences"] else None), *returned]
+
+
+def recurrent_layer(c: LayerCall, **forced: bool) -> list[Value]:
+    """A recurrent layer of any class, with options of its loop replaced (as Bidirectional does)."""
+    build = _CLASSES.get(c.spec.class_name)
+    if build is None:
+        raise c.refuse("it is not a recurrent layer that rnnrt knows")
+    return _run(c, build(c), {**_loop(c), **forced})
 
 
 # ---- other layouts of the same arrays -----------------------------------------------------------
@@ -145,68 +188,88 @@ def _cell(c: LayerCall, op: str) -> dict[str, Any]:
     return attrs
 
 
-@layer("SimpleRNN", options=(*_CELL, *_LOOP), **_FACTS)
-def simple_rnn(c: LayerCall) -> list[Value]:
-    """h' = act(x@K + b + h@R)."""
-    return _recurrent(c, "simple_rnn", _cell(c, "simple_rnn"), _loop(c))
-
-
-@layer("LSTM", options=(*_GATED, *_LOOP), **_FACTS)
-def lstm(c: LayerCall) -> list[Value]:
-    """Gates i, f, c, o; states h, c."""
-    return _recurrent(c, "lstm", _cell(c, "lstm"), _loop(c))
-
-
-@layer("GRU", options=(*_GATED, "reset_after", *_LOOP), **_FACTS)
-def gru(c: LayerCall) -> list[Value]:
-    """Gates z, r, h; z keeps the old state."""
-    return _recurrent(c, "gru", _cell(c, "gru"), _loop(c))
-
-
-@layer("CuDNNLSTM", options=("units", *_LOOP), **_FACTS)
-def cudnn_lstm(c: LayerCall) -> list[Value]:
-    """An LSTM with tanh and sigmoid, always with a bias."""
-    cell = {
-        "units": c.integer("units"),
-        "activation": Activation("tanh"),
-        "recurrent_activation": Activation("sigmoid"),
-        "use_bias": True,
-    }
-    return _recurrent(c, "lstm", cell, _loop(c))
-
-
-@layer("CuDNNGRU", options=("units", *_LOOP), **_FACTS)
-def cudnn_gru(c: LayerCall) -> list[Value]:
-    """A GRU with tanh, sigmoid and reset_after."""
-    cell = {
-        "units": c.integer("units"),
-        "activation": Activation("tanh"),
-        "recurrent_activation": Activation("sigmoid"),
-        "use_bias": True,
-        "reset_after": True,
-    }
-    return _recurrent(c, "gru", cell, _loop(c))
+def _cudnn_cell(c: LayerCall, more: dict[str, Any]) -> dict[str, Any]:
+    """CuDNN layers: tanh and sigmoid, always with a bias."""
+    fixed = {"activation": Activation("tanh"), "recurrent_activation": Activation("sigmoid"), "use_bias": True}
+    return {"units": c.integer("units"), **fixed, **more}
 
 
 _CELL_OPS = {"SimpleRNNCell": "simple_rnn", "LSTMCell": "lstm", "GRUCell": "gru"}
 _CELL_OPTIONS = {"simple_rnn": _CELL, "lstm": _GATED, "gru": (*_GATED, "reset_after")}
 
 
-@layer("RNN", options=("cell", "num_constants", *_LOOP), note="SimpleRNNCell, LSTMCell, GRUCell", **_FACTS)
-def rnn(c: LayerCall) -> list[Value]:
-    """A loop over one of Keras's own cells."""
-    cell = c.spec.inner.get("cell")
-    if cell is None or cell.class_name not in _CELL_OPS:
-        name = cell.class_name if cell else "no cell"
-        remedy = "stack RNN layers instead" if name == "StackedRNNCells" else "use SimpleRNN, LSTM or GRU cells"
-        raise c.refuse(f"RNN over {name} is not supported", remedy)
+def _inner_cells(c: LayerCall) -> list[_Cell]:
+    """The cell of an RNN, or those of its stack."""
+    spec = c.spec.inner.get("cell")
     if c.get("num_constants"):
         raise c.refuse("num_constants: Keras's own cells take no constants")
-    op = _CELL_OPS[cell.class_name]
-    inner = LayerCall(c.builder, cell, f"{c.path}/{cell.name}", [])
-    _check_cell(inner, op)
-    return _recurrent(c, op, _cell(inner, op), _loop(c))
+    if spec is not None and spec.class_name in _CELL_OPS:
+        cell = _inner_cell(c, spec)
+        return [_Cell(c, cell.op, cell.attrs)]  # the arrays belong to the layer
+    if spec is None or spec.class_name != "StackedRNNCells" or not spec.inner:
+        raise c.refuse(
+            f"RNN over {spec.class_name if spec else 'no cell'} is not supported",
+            "use SimpleRNN, LSTM or GRU cells, or a stack of them",
+        )
+    if spec.config.get("reverse_state_order") or ((2,) <= spec.version < (2, 2) and _uses_states(c)):
+        raise c.refuse("reverse_state_order: the states of its cells come in the reverse order")
+    return [_inner_cell(c, x) for x in spec.inner.values()]
 
 
-def _check_cell(c: LayerCall, op: str) -> None:
-    check_options(c, Entry(c.spec.class_name, lambda _: [], "recurrent", frozenset(_CELL_OPTIONS[op])))
+def _uses_states(c: LayerCall) -> bool:
+    return bool(c.initial_state) or c.flag("return_state")
+
+
+def _inner_cell(c: LayerCall, spec: LayerSpec) -> _Cell:
+    inner = LayerCall(c.builder, spec, f"{c.path}/{spec.name}", [])
+    op = _CELL_OPS.get(spec.class_name)
+    if op is None:
+        raise c.refuse(f"a stack with the cell {spec.class_name} is not supported", "use SimpleRNN, LSTM or GRU cells")
+    check_options(inner, Entry(spec.class_name, lambda _: [], "recurrent", frozenset(_CELL_OPTIONS[op])))
+    return _Cell(inner, op, _cell(inner, op), ())
+
+
+_CLASSES: dict[str, Callable[[LayerCall], list[_Cell]]] = {
+    "SimpleRNN": lambda c: [_Cell(c, "simple_rnn", _cell(c, "simple_rnn"))],
+    "LSTM": lambda c: [_Cell(c, "lstm", _cell(c, "lstm"))],
+    "GRU": lambda c: [_Cell(c, "gru", _cell(c, "gru"))],
+    "CuDNNLSTM": lambda c: [_Cell(c, "lstm", _cudnn_cell(c, {}))],
+    "CuDNNGRU": lambda c: [_Cell(c, "gru", _cudnn_cell(c, {"reset_after": True}))],
+    "RNN": _inner_cells,
+}
+
+
+@layer("SimpleRNN", options=(*_CELL, *_LOOP), **_FACTS)
+def simple_rnn(c: LayerCall) -> list[Value]:
+    """h' = act(x@K + b + h@R)."""
+    return recurrent_layer(c)
+
+
+@layer("LSTM", options=(*_GATED, *_LOOP), **_FACTS)
+def lstm(c: LayerCall) -> list[Value]:
+    """Gates i, f, c, o; states h, c."""
+    return recurrent_layer(c)
+
+
+@layer("GRU", options=(*_GATED, "reset_after", *_LOOP), **_FACTS)
+def gru(c: LayerCall) -> list[Value]:
+    """Gates z, r, h; z keeps the old state."""
+    return recurrent_layer(c)
+
+
+@layer("CuDNNLSTM", options=("units", *_LOOP), **_FACTS)
+def cudnn_lstm(c: LayerCall) -> list[Value]:
+    """An LSTM with tanh and sigmoid, always with a bias."""
+    return recurrent_layer(c)
+
+
+@layer("CuDNNGRU", options=("units", *_LOOP), **_FACTS)
+def cudnn_gru(c: LayerCall) -> list[Value]:
+    """A GRU with tanh, sigmoid and reset_after."""
+    return recurrent_layer(c)
+
+
+@layer("RNN", options=("cell", "num_constants", *_LOOP), note="Keras's own cells, and stacks of them", **_FACTS)
+def rnn(c: LayerCall) -> list[Value]:
+    """A loop over one of Keras's own cells, or over a stack of them."""
+    return recurrent_layer(c)

@@ -9,8 +9,6 @@ refuse(
     "cut a training-only head (CTC) off with outputs=[...] before it, or use a layer instead",
     "Lambda",
 )
-refuse("masks are not supported yet", "remove the masking layer if no step is ever masked", "Masking")
-refuse("not supported yet", "cut the model with outputs=[...] before it", "Bidirectional")
 refuse(
     "convolution and pooling are not supported yet",
     "cut the model with outputs=[...] before it",

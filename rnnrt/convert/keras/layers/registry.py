@@ -20,7 +20,8 @@ class Entry:
 
     build: makes the ops of one call and gives the flat list of its outputs.
     options: the config keys that it reads; others must be harmless or the layer is refused.
-    mask: what becomes of the mask of its first input: ``pass`` | ``stop`` | ``own`` (build decides).
+    mask: what becomes of the mask of its first input: ``pass`` | ``pass_keras3`` (Keras 1 and 2 drop it) |
+    ``stop`` | ``own`` (build decides).
     weighted: whether it may hold weights. per_step: the same code works on (batch, time, ...), so that
     TimeDistributed is the layer itself. takes_states: it can be called with initial_state. random: it does
     something else when called with ``training=True``.
