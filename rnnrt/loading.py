@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import BackendError, ConversionError, FormatError
@@ -15,8 +16,11 @@ __all__ = ["load"]
 _KERAS_SIGNATURES = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")
 
 
+@dataclass(frozen=True)
 class _Converted(ModelFile):
-    """A Keras file converted in memory: a ModelFile that was never written."""
+    """A Keras file converted in memory: a ModelFile that was never written. face: its layers as Keras lists them."""
+
+    face: Any = None
 
 
 def _is_keras(path: str) -> bool:
@@ -33,9 +37,10 @@ def _convert_in_memory(path: str, custom_objects: dict | None) -> ModelFile:
     from .convert.proof import make
 
     built = build(path, custom_objects=custom_objects)
-    metadata = {"rnnrt.source_sha256": built.source["sha256"], "rnnrt.producer": "converted in memory"}
+    producer = f"rnnrt, in memory, from Keras {built.source['keras_version']}"
+    metadata = {"rnnrt.source_sha256": built.source["sha256"], "rnnrt.producer": producer}
     proof = make(built.graph, built.weights)
-    return _Converted(path, built.graph, built.weights, proof, metadata, os.path.getsize(path), False)
+    return _Converted(path, built.graph, built.weights, proof, metadata, os.path.getsize(path), False, built.face)
 
 
 def load(

@@ -20,7 +20,7 @@ from ..ir.graph import Graph
 from ..ir.passes.layers import parameter_count
 from . import proof as proof_maker
 from .detect import open_source
-from .keras.assemble import assemble, survey
+from .keras.assemble import KerasFace, assemble, survey
 from .report import CheckReport, ConversionReport, Refusal, graph_summary, stream_facts
 from .sources.base import Source
 
@@ -33,7 +33,7 @@ class Built:
 
     weights: {name: float32 array, C-contiguous, in Keras's orientation and gate order}. source: facts about
     the file (path, layout, keras_version, sha256). ignored: what has no part in prediction, by kind.
-    layers: (path, class) of every layer that was built.
+    layers: (path, class) of every layer that was built. face: the layers as Keras's model object lists them.
     """
 
     graph: Graph
@@ -41,6 +41,7 @@ class Built:
     source: dict[str, str]
     ignored: dict[str, list[str]] = field(default_factory=dict)
     layers: list[tuple[str, str]] = field(default_factory=list)
+    face: KerasFace | None = None
 
 
 def _facts(source: Source) -> dict[str, str]:
@@ -90,7 +91,7 @@ def build(
     _no_custom(custom_objects)
     with open_source(src, architecture) as source:
         a = assemble(source, inputs, outputs)
-        return Built(a.graph, a.weights, _facts(source), _ignored(source, a.ignored), a.layers)
+        return Built(a.graph, a.weights, _facts(source), _ignored(source, a.ignored), a.layers, a.face)
 
 
 def check(

@@ -20,7 +20,25 @@ from .layers import REGISTRY
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
 from .weights import load
 
-__all__ = ["Assembly", "Survey", "assemble", "survey"]
+__all__ = ["Assembly", "KerasFace", "KerasLayer", "Survey", "assemble", "survey"]
+
+
+@dataclass(frozen=True)
+class KerasLayer:
+    """A layer as ``model.layers`` of Keras lists it, also where it does nothing at inference; shapes of its outputs."""
+
+    name: str
+    class_name: str
+    shapes: tuple[tuple[int | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class KerasFace:
+    """What Keras's own object would tell: the model's class, its layers in order, the batch size if it is fixed."""
+
+    class_name: str
+    layers: tuple[KerasLayer, ...]
+    batch_size: int | None
 
 
 @dataclass
@@ -32,6 +50,7 @@ class Assembly:
     generation: int
     ignored: dict[str, list[str]] = field(default_factory=dict)
     layers: list[tuple[str, str]] = field(default_factory=list)
+    face: KerasFace | None = None
 
 
 @dataclass
@@ -165,7 +184,21 @@ def assemble(source: Source, inputs: Any = None, outputs: Any = None) -> Assembl
         validate(graph)
     except ShapeMismatch as e:
         raise ConversionError(str(e)) from None
-    return Assembly(graph, weights, model.generation, builder.ignored, builder.built)
+    return Assembly(graph, weights, model.generation, builder.ignored, builder.built, _face(model, builder))
+
+
+def _face(model: ModelSpec, builder: GraphBuilder) -> KerasFace:
+    layers, batch = [], None
+    for x in model.layers:
+        shapes = builder.shapes.get(x.name, [])
+        given = x.config.get("batch_shape") if x.class_name == "InputLayer" else None
+        if isinstance(given, (list, tuple)) and given:
+            shapes = [builder.tensors[x.name].shape] if x.name in builder.tensors else []
+            batch = given[0] if isinstance(given[0], int) else batch
+        if model.functional or x.class_name != "InputLayer":
+            free = tuple(tuple(d if isinstance(d, int) else None for d in s) for s in shapes)
+            layers.append(KerasLayer(x.name, x.class_name, free))
+    return KerasFace(model.class_name, tuple(layers), batch)
 
 
 def _flat_outputs(values: Any) -> tuple[Any, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import ConversionError, UnsupportedLayerError
 from ...ir.dims import BATCH, DimLike, symbol
-from ...ir.graph import Node, TensorSpec
+from ...ir.graph import Node, Shape, TensorSpec
 from ...ir.ops import OPS, ShapeMismatch, infer_node
 from ...ir.ops.masks import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
@@ -47,7 +47,8 @@ class GraphBuilder:
     """Collects tensors, nodes and weight declarations while the model is walked.
 
     refused: (layer path, class, error) of each layer that does not convert; the walk goes on behind them,
-    so that all are found. labels: what a tensor is beside its layer's output (``h``, ``c``).
+    so that all are found. labels: what a tensor is beside its layer's output (``h``, ``c``). shapes: of the outputs
+    of each layer by path.
     """
 
     tensors: dict[str, TensorSpec] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class GraphBuilder:
     refused: list[tuple[str, str, UnsupportedLayerError]] = field(default_factory=list)
     built: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
+    shapes: dict[str, list[Shape]] = field(default_factory=dict)
     mask_ops: dict[tuple, str] = field(default_factory=dict)
     backend: str = ""
     _ids: dict[str, int] = field(default_factory=dict)
@@ -258,6 +260,7 @@ class GraphBuilder:
             raise ConversionError(f"{path}: more than {_MAX_CALLS} calls of layers")
         try:
             out = self.call_layer(spec, path, args, kwargs)
+            self.shapes[path] = [self.tensors[v.tensor].shape for v in out if v.tensor]
             last = spec.generation >= 3 and isinstance(model.outputs, TensorRef) and model.outputs.layer == spec.name
             if not model.functional and not last and len(out) != 1:
                 raise ConversionError(f"{path}: a layer of a Sequential must have one output, it has {len(out)}")
