@@ -100,9 +100,7 @@ def _reduce_infer(attrs, inputs):
 
 
 # any or all over the last axis
-register(
-    OpSpec("reduce_mask", _reduce_infer, {"mode": Attr("str", "any", choices=("any", "all"))}, time=_last_axis)
-)
+register(OpSpec("reduce_mask", _reduce_infer, {"mode": Attr("str", "any", choices=("any", "all"))}, time=_last_axis))
 
 
 def _concat_infer(attrs, inputs):

@@ -21,8 +21,6 @@ TIME = symbol("T")
 
 _KEEPS_IDS = ("cast", "not_equal", "logical_and", "logical_or")
 
-_KEEPS_IDS = ("cast", "not_equal", "logical_and", "logical_or")
-
 
 @dataclass(frozen=True)
 class Streamability:
@@ -50,20 +48,6 @@ def time_kind(node: Node, tensors: dict[str, TensorSpec]) -> tuple[str, str]:
     if callable(spec.time):
         return spec.time(check_attrs(spec, node.attrs), [tensors[t] for t in node.inputs])
     return spec.time, ""
-
-
-def _steps(tensor: str, consumers: dict[str, list[Node]]) -> bool:
-    """Whether each element of a tensor (batch, n) is a step: the ids of an Embedding, or a mask."""
-    seen, stack = set(), [tensor]
-    while stack:
-        t = stack.pop()
-        for n in consumers.get(t, []):
-            if n.op == "embedding" or n.mask == t or (n.op == "apply_mask" and n.inputs[1] == t):
-                return True
-            if n.op in _KEEPS_IDS and n.outputs[0] not in seen:
-                seen.add(n.outputs[0])
-                stack.append(n.outputs[0])
-    return False
 
 
 def _steps(tensor: str, consumers: dict[str, list[Node]]) -> bool:
@@ -136,11 +120,6 @@ def _mark_node(
     ins = [marks[t] for t in node.inputs] + ([marks[node.mask]] if node.mask else [])
     if any(t not in state_inputs for t in node.initial_state):
         return [], "its initial state is computed by other layers; cut the model at that state (convert(inputs=...))"
-    if kind == "unfold":
-        return [ins[1]], ""
-    if "folded" in ins or (kind == "fold" and ins == ["step"]):
-        # inside TimeDistributed each step has what it needs by itself, whatever is done with it
-        return (["folded"] * len(node.outputs), "") if len(set(ins)) == 1 else ([], "it joins a step with its parts")
     if kind == "unfold":
         return [ins[1]], ""
     if "folded" in ins or (kind == "fold" and ins == ["step"]):
