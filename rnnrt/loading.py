@@ -60,7 +60,7 @@ def load(
     device
         ``cpu``.
     threads
-        Threads of one call; 1.
+        Threads of one call: 1. A model may be called from any number of threads at once.
     verify
         Replay the proof that the file carries: FormatError where this machine does not give what its maker got.
 
@@ -75,6 +75,8 @@ def load(
         raise BackendError(f"device {device!r}: this build of rnnrt has no plugin for it; known is 'cpu'")
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise BackendError(f"threads: expected a positive integer, got {threads!r}")
+    if threads > 1:
+        raise BackendError("threads: this version runs a call on one thread; run several calls side by side instead")
     name = os.fsdecode(os.fspath(path))
     file = _convert_in_memory(name, custom_objects) if _is_keras(name) else read(name)
     if custom_objects and not _is_keras(name):
