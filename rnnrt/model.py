@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .native import _native as native
 from .planner.lower import lower
 from .planner.plan import InputInfo, OutputInfo, Plan
 from .session import Session
+from .snapshot import SnapshotCodec
 from .structure import as_input, flatten_inputs, nest, shape_text
 from .summary import size_text, summary_table
 
@@ -39,7 +41,7 @@ def _output_spec(o: OutputInfo, plan: Plan) -> tuple:
     return o.axes(plan.symbols), o.dtype, o.per_step
 
 
-_DTYPE_BIT = {"float32": 0, "float64": 1, "int32": 5, "int64": 6, "bool": 7}
+_DTYPE_BIT = {"float32": 0, "float64": 1, "float16": 2, "int32": 5, "int64": 6, "bool": 7}
 
 
 class Model(native.Program):
@@ -124,16 +126,32 @@ class Model(native.Program):
         ----------
         batch_size : number of streams that advance together.
         initial_state : for models with state inputs: a list, or a dict by input name; zero where absent.
+        state : a snapshot (:meth:`Session.to_bytes`) to go on from, which also gives the number of streams.
 
         Raises
         ------
         StateError
-            The model cannot be cut in time; the message names the layer and the reason.
+            The model cannot be cut in time; the message names the layer and the reason. Or the snapshot is
+            damaged, or that of another model.
         """
-        for name, given in (("id", id), ("store", store), ("state", state)):
+        for name, given in (("id", id), ("store", store)):
             if given is not None:
                 raise StateError(f"session({name}=...) is not supported by this version of rnnrt")
-        return Session(self, batch_size, initial_state=initial_state)
+        if state is None:
+            return Session(self, batch_size, initial_state=initial_state)
+        if initial_state is not None:
+            raise StateError("session: either state= or initial_state=")
+        rows = self.snapshots.unpack(state)
+        if batch_size not in (1, len(rows)):
+            raise StateError(f"batch_size: {batch_size!r}, but the snapshot holds {len(rows)} streams")
+        session = Session(self, len(rows))
+        session.set_rows(0, rows)
+        return session
+
+    @cached_property
+    def snapshots(self) -> SnapshotCodec:
+        """Rows of this model <-> bytes; made when the first snapshot is taken, since it hashes the weights."""
+        return SnapshotCodec(self.file.fingerprint, self.plan.state_info, self.plan.row_bytes)
 
     def _lengths(self, batch: int, steps: int | None) -> dict[str, int]:
         """Symbol values for a batch and a number of steps (a fixed length, or 1, where None)."""

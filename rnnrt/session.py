@@ -16,6 +16,75 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_FLAG = "int32"  # dtype of the slots that are ours and hold true or false (has_output)
+
+
+def check_streams(model: Model) -> None:
+    """StateError, with the layer and the reason, where a model's streams cannot carry state."""
+    if model.session_meaning == "sequence" and not model.plan.streams:
+        raise StateError(f"this model cannot run step by step: {model.plan.stream_message}")
+    if model.session_meaning == "calls" and any(i.role == "state" for i in model.plan.input_info):
+        raise StateError("a model saved stateful that also takes states as inputs has no session; use predict")
+
+
+def initial_rows(model: Model, count: int, given: Any) -> np.ndarray:
+    """Rows, uint8 (count, row_bytes), that start from arrays for the model's state inputs; zero where given is None."""
+    values = np.zeros((count, model.plan.row_bytes), np.uint8)
+    if given is None:
+        return values
+    infos = model.plan.input_info
+    wanted = [k for k, i in enumerate(infos) if i.role == "state"]
+    if not wanted:
+        raise StateError("this model has no state inputs; use set_state")
+    flat = flatten_inputs(list(range(len(infos))), given, [i.name for i in infos], wanted)
+    slots = {s.name: s for s in model.plan.state_info}
+    for k in wanted:
+        info = infos[k]
+        shape = (count, *info.free_shape[1:])
+        a = as_input(info.name, flat[k], info.dtype, info.accepts, shape)
+        for name in model.plan.state_targets[k]:
+            slot = slots[name]
+            slot_view(values, slot)[...] = a.reshape(count, *slot.shape)
+    return values
+
+
+def slot_view(values: np.ndarray, slot: Any) -> np.ndarray:
+    """A slot of rows as an array (rows, *shape) that shares their memory."""
+    n = int(np.prod(slot.shape, dtype=np.int64)) * np.dtype(slot.dtype).itemsize
+    part = values[:, slot.offset : slot.offset + n]
+    return part.view(slot.dtype).reshape(len(values), *slot.shape)
+
+
+def state_of_rows(model: Model, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows as :meth:`Session.get_state` gives them."""
+    out = {}
+    for slot in model.plan.state_info:
+        a = slot_view(values, slot).copy()
+        out[slot.name] = a.astype(bool) if slot.dtype == _FLAG else a
+    return out
+
+
+def rows_of_state(model: Model, count: int, state: Mapping[str, Any]) -> np.ndarray:
+    """The way back; StateError where a name is unknown or missing or an array does not fit."""
+    slots = {s.name: s for s in model.plan.state_info}
+    if not isinstance(state, Mapping):
+        raise StateError(f"a dict of arrays is expected, got {type(state).__name__}")
+    unknown = sorted(set(state) - set(slots))
+    if unknown:
+        raise StateError(f"unknown state {unknown[0]!r}; this model has {sorted(slots)}")
+    values = np.zeros((count, model.plan.row_bytes), np.uint8)
+    for name, slot in slots.items():
+        if name not in state:
+            if slot.keras:
+                raise StateError(f"state {name!r} is missing")
+            continue
+        a = np.asarray(state[name])
+        want = (count, *slot.shape)
+        if a.shape != want or a.dtype.kind not in "biuf":
+            raise StateError(f"state {name!r}: expected {shape_text(want)}, got {a.dtype} {shape_text(a.shape)}")
+        slot_view(values, slot)[...] = a.astype(bool) if slot.dtype == _FLAG else a
+    return values
+
 
 class Session(native.SessionCore):
     """Rows of state, one for each stream; made by :meth:`rnnrt.Model.session`.
@@ -25,12 +94,9 @@ class Session(native.SessionCore):
     """
 
     def __new__(cls, model: Model, batch_size: int = 1, *, initial_state: Any = None) -> Session:
+        check_streams(model)
         if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
             raise StateError(f"batch_size: expected a positive integer, got {batch_size!r}")
-        if model.session_meaning == "sequence" and not model.plan.streams:
-            raise StateError(f"this model cannot run step by step: {model.plan.stream_message}")
-        if model.session_meaning == "calls" and any(i.role == "state" for i in model.plan.input_info):
-            raise StateError("a model saved stateful that also takes states as inputs has no session; use predict")
         return super().__new__(cls, model, int(batch_size))
 
     def __init__(self, model: Model, batch_size: int = 1, *, initial_state: Any = None) -> None:
@@ -72,73 +138,45 @@ class Session(native.SessionCore):
         model's state inputs, or a dict by their names. Raises StateError where it does not fit.
         """
         chosen = self._rows(rows)
-        values = np.zeros((len(chosen), self.model.plan.row_bytes), np.uint8)
-        if initial_state is not None:
-            self._put_initial(values, initial_state)
-        self._write(chosen, values)
-
-    def _put_initial(self, values: np.ndarray, given: Any) -> None:
-        infos = self.model.plan.input_info
-        wanted = [k for k, i in enumerate(infos) if i.role == "state"]
-        if not wanted:
-            raise StateError("this model has no state inputs; use set_state")
-        flat = flatten_inputs(list(range(len(infos))), given, [i.name for i in infos], wanted)
-        slots = {s.name: s for s in self.model.plan.state_info}
-        for k in wanted:
-            info = infos[k]
-            shape = (len(values), *info.free_shape[1:])
-            a = as_input(info.name, flat[k], info.dtype, info.accepts, shape)
-            for name in self.model.plan.state_targets[k]:
-                slot = slots[name]
-                self._slot(values, slot)[...] = a.reshape(len(values), *slot.shape)
-
-    @staticmethod
-    def _slot(values: np.ndarray, slot: Any) -> np.ndarray:
-        """A slot of rows as an array (rows, *shape) that shares their memory."""
-        n = int(np.prod(slot.shape, dtype=np.int64)) * 4
-        part = values[:, slot.offset : slot.offset + n]
-        return part.view(slot.dtype).reshape(len(values), *slot.shape)
+        self._write(chosen, initial_rows(self.model, len(chosen), initial_state))
 
     def get_state(self) -> dict[str, np.ndarray]:
         """All that determines the future: name -> array (batch_size, ...) in Keras's shapes (a copy).
 
-        Keras's states are float32 under ``<layer path>/<state>`` (``lstm/h``, ``lstm/c``); ``.../has_output`` is
-        bool: whether a layer under a mask has seen a step that counts.
+        Keras's states lie under ``<layer path>/<state>`` (``lstm/h``, ``lstm/c``); ``.../has_output`` is bool:
+        whether a layer under a mask has seen a step that counts; ``.../context`` is what a causal convolution
+        still sees of the past.
         """
-        values = self.get_rows(0, self.batch_size)
-        out = {}
-        for slot in self.model.plan.state_info:
-            a = self._slot(values, slot).copy()
-            out[slot.name] = a if slot.keras else a.astype(bool)
-        return out
+        return state_of_rows(self.model, self.get_rows(0, self.batch_size))
 
     def set_state(self, state: Mapping[str, Any], rows: Sequence[int] | None = None) -> None:
         """Put a state back.
 
         state: a dict as :meth:`get_state` gives it, with arrays (rows, ...); Keras's states alone are enough
-        (the layers then count as not having seen a step under their mask). rows: which streams; all where None.
+        (the layers then count as not having seen a step under their mask, contexts are zero). rows: which streams; all where None.
 
         Raises StateError, and changes nothing, where a name is unknown or missing or an array does not fit.
         """
         chosen = self._rows(rows)
-        slots = {s.name: s for s in self.model.plan.state_info}
-        if not isinstance(state, Mapping):
-            raise StateError(f"a dict of arrays is expected, got {type(state).__name__}")
-        unknown = sorted(set(state) - set(slots))
-        if unknown:
-            raise StateError(f"unknown state {unknown[0]!r}; this model has {sorted(slots)}")
-        values = np.zeros((len(chosen), self.model.plan.row_bytes), np.uint8)
-        for name, slot in slots.items():
-            if name not in state:
-                if slot.keras:
-                    raise StateError(f"state {name!r} is missing")
-                continue
-            a = np.asarray(state[name])
-            want = (len(chosen), *slot.shape)
-            if a.shape != want or a.dtype.kind not in "biuf":
-                raise StateError(f"state {name!r}: expected {shape_text(want)}, got {a.dtype} {shape_text(a.shape)}")
-            target = self._slot(values, slot)
-            target[...] = a.astype(bool) if not slot.keras else a
+        self._write(chosen, rows_of_state(self.model, len(chosen), state))
+
+    def to_bytes(self) -> bytes:
+        """The state as a snapshot: versioned, checksummed, with the model's fingerprint (SNAPSHOT.md); never pickle.
+
+        It goes on with the same bits in another process, on another machine, instruction set or device:
+        :meth:`restore`, ``model.session(state=...)``.
+        """
+        return self.model.snapshots.pack(self.get_rows(0, self.batch_size))
+
+    def restore(self, snapshot: bytes, rows: Sequence[int] | None = None) -> None:
+        """Go on from a snapshot of as many streams; rows: which streams take it, all where None.
+
+        Raises StateError, and changes nothing, for a snapshot that is damaged, of another model or of another size.
+        """
+        chosen = self._rows(rows)
+        values = self.model.snapshots.unpack(snapshot)
+        if len(values) != len(chosen):
+            raise StateError(f"the snapshot holds {len(values)} streams, expected {len(chosen)}")
         self._write(chosen, values)
 
     def fork(self) -> Session:

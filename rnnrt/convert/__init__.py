@@ -31,9 +31,9 @@ __all__ = ["Built", "CheckReport", "ConversionReport", "Refusal", "build", "chec
 class Built:
     """A converted model in memory.
 
-    weights: {name: float32 array, C-contiguous, in Keras's orientation and gate order}. source: facts about
-    the file (path, layout, keras_version, sha256). ignored: what has no part in prediction, by kind.
-    layers: (path, class) of every layer that was built. face: the layers as Keras's model object lists them.
+    weights: {name: array as stored (bfloat16 as uint16 bits), in Keras's orientation and gate order}.
+    source: facts about the file (path, layout, keras_version, sha256). ignored: what has no part in prediction, by
+    kind. layers: (path, class) of every layer that was built. face: the layers as Keras's model object lists them.
     """
 
     graph: Graph

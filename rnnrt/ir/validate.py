@@ -69,6 +69,8 @@ def validate(graph: Graph) -> None:
             w = graph.weights.get(node.weights[role])
             if w is None:
                 raise ShapeMismatch(f"{node.weights[role]}: missing weight")
+            if (w.dtype == "float64") != (inferred[0][1] == "float64"):
+                raise ShapeMismatch(f"{w.name}: a {w.dtype} weight of a layer that gives {inferred[0][1]}")
             if any(isinstance(d, Dim) for d in shape) or tuple(shape) != tuple(w.shape):
                 raise ShapeMismatch(f"{w.name}: expected {tuple(shape)}, got {tuple(w.shape)}")
     if set(graph.tensors) != set(defined):

@@ -25,6 +25,8 @@ cdef inline int rt_dtype(int np_type) noexcept nogil:
         return 0
     if np_type == cnp.NPY_FLOAT64:
         return 1
+    if np_type == cnp.NPY_FLOAT16:
+        return 2
     if np_type == cnp.NPY_INT32:
         return 5
     if np_type == cnp.NPY_INT64 or np_type == cnp.NPY_LONGLONG:

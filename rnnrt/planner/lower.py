@@ -13,7 +13,9 @@ import numpy as np
 from ..errors import FormatError
 from ..ir.dims import BATCH, DimLike
 from ..ir.graph import Graph, Node
+from ..ir.halves import widen
 from ..ir.ops import OPS
+from ..ir.ops.doubles import DOUBLE_OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.passes.streamability import Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
@@ -45,29 +47,28 @@ class _States:
         self.names: set[str] = set()
         self.by_node: dict[str, list[str]] = {}  # node id -> names of Keras's states
 
-    def add(
-        self, node: Node, name: str, shape: tuple[int, ...], dtype: str, carried: bool, keras: bool = True
-    ) -> int:
+    def add(self, node: Node, name: str, shape: tuple[int, ...], dtype: str, carried: bool, keras: bool = True) -> int:
         """The number of a new slot."""
         path = f"{node.name}/{name}"
         if path in self.names:  # a layer that is called twice has two streams of states
             path = f"{node.id}/{name}"
         self.names.add(path)
-        size = int(np.prod(shape, dtype=np.int64)) * 4
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         self.rows.append((self.end, size, int(not carried), 0))
-        self.info.append(StateInfo(path, shape, dtype, self.end, keras and dtype == "float32"))
+        self.info.append(StateInfo(path, shape, dtype, self.end, keras and dtype != "int32"))
         self.end += -(-size // 64) * 64
         return len(self.rows) - 1
 
-    def of(self, node: Node, attrs: dict[str, Any], at_batch: bool) -> list[int]:
+    def of(self, node: Node, attrs: dict[str, Any], at_batch: bool, dtype: str) -> list[int]:
         """Slots of a node: Keras's states, then has_output where a mask can hold the output.
 
         at_batch: the node's rows are the model's; a layer inside a TimeDistributed keeps nothing between calls.
+        dtype: of its arithmetic.
         """
         specs = OPS[node.op].states(attrs) if at_batch else []
         # a layer that is given its state starts from it in each call
         carried = not self.calls or (bool(attrs.get("stateful")) and not node.initial_state)
-        slots = [self.add(node, s.name, s.shape, "float32", carried, s.keras) for s in specs]
+        slots = [self.add(node, s.name, s.shape, dtype, carried, s.keras) for s in specs]
         self.by_node[node.id] = [self.info[i].name for i in slots]
         if specs and node.mask is not None:
             slots.append(self.add(node, "has_output", (), "int32", not self.calls))
@@ -145,7 +146,7 @@ class _Lowering:
     def weight(self, name: str) -> int:
         """The number of a weight."""
         if name not in self.weight_index:
-            a = self.weights[name]
+            a = widen(self.weights[name])
             self.weight_index[name] = len(self.weight_rows)
             self.weight_rows.append([DTYPES.index(str(a.dtype)), a.ndim, *a.shape, *[0] * (4 - a.ndim)])
             self.weight_arrays.append(np.ascontiguousarray(a))
@@ -172,6 +173,7 @@ class _Lowering:
         """A graph node as a program op."""
         attrs = check_attrs(OPS[node.op], node.attrs)
         ins = [self.tensors[t] for t in node.inputs]
+        at_batch = bool(ins) and ins[0].shape[0] == BATCH
         roles, numbers, reals = ENCODERS[node.op](node, attrs, ins)
         self.add_op(
             kinds[node.op],
@@ -183,7 +185,7 @@ class _Lowering:
                 "in": [self.index[t] for t in node.inputs],
                 "out": [self.index[t] for t in node.outputs],
                 "weight": [self.weight(node.weights[r]) if r in node.weights else -1 for r in roles],
-                "state": self.states.of(node, attrs, bool(ins) and ins[0].shape[0] == BATCH),
+                "state": self.states.of(node, attrs, at_batch, ins[0].dtype if ins else "float32"),
                 "init": [self.index[t] for t in node.initial_state],
                 "attr": numbers,
                 "reals": reals,
@@ -267,17 +269,20 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
 
     Parameters
     ----------
-    weights : float32 arrays by name, in the shapes of ``graph.weights``.
+    weights : arrays by name as stored, in the shapes of ``graph.weights``; C gets 16-bit ones widened to float32.
     kinds : op name -> number, as the C core gives them.
 
     Raises
     ------
     FormatError
-        For an op that the core does not know, or a rank above 8.
+        For an op that the core does not know, or does not do in float64, or a rank above 8.
     """
     missing = [n for n in graph.nodes if n.op not in ALIAS_OPS and (n.op not in kinds or n.op not in ENCODERS)]
     if missing:
         raise FormatError(f"{missing[0].name}: this version of rnnrt cannot run op {missing[0].op!r}")
+    for n in graph.nodes:
+        if n.op not in DOUBLE_OPS and any(graph.tensors[t].dtype == "float64" for t in (*Graph.reads(n), *n.outputs)):
+            raise FormatError(f"{n.name}: this version of rnnrt does not do op {n.op!r} in float64")
     stream = analyse(graph)
     low = _Lowering(graph, weights, stream)
     low.roots()

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir.dims import BATCH, format_shape
 from ..ir.graph import Graph, Node
+from ..ir.halves import widen
 from ..ir.ops import OPS
 from ..ir.ops.spec import check_attrs
 from . import (  # noqa: F401  (they register)
@@ -23,6 +24,7 @@ from . import (  # noqa: F401  (they register)
     lstm,
     masks,
     merge,
+    normalize,
     shape,
     simple_rnn,
 )
@@ -51,7 +53,7 @@ class Interpreter:
         self.dtype = np.dtype(dtype).type
         self._attrs = {n.id: check_attrs(OPS[n.op], n.attrs) for n in graph.nodes}
         self._weights = {
-            n.id: {role: np.asarray(weights[w]).astype(self.dtype) for role, w in n.weights.items()}
+            n.id: {role: widen(weights[w]).astype(self.dtype) for role, w in n.weights.items()}
             for n in graph.nodes
         }
 
@@ -78,7 +80,9 @@ class Interpreter:
         )
         if not fits:
             raise ValueError(f"input {tensor!r}: expected {format_shape(spec.shape)}, got {x.shape}")
-        if spec.dtype in ("float16", "bfloat16", "float32", "float64"):
+        if spec.dtype == "float16":
+            return x.astype(np.float16).astype(self.dtype)
+        if spec.dtype in ("bfloat16", "float32", "float64"):
             return x.astype(self.dtype)
         return x.astype(spec.dtype)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..ir.halves import round_bfloat16
 from .registry import OpCall, op
 
 
@@ -29,6 +30,10 @@ def repeat_vector(call: OpCall) -> list[np.ndarray]:
 
 @op("cast")
 def cast(call: OpCall) -> list[np.ndarray]:
-    """To a floating dtype means to the arithmetic's dtype; to an integer truncates towards zero."""
+    """To a floating dtype means to the arithmetic's dtype, through a half's digits; to an integer truncates."""
+    if call.attrs["dtype"] == "bfloat16":
+        return [round_bfloat16(call.inputs[0]).astype(call.dtype)]
     dtype = np.dtype(call.attrs["dtype"])
+    if dtype == np.float16:
+        return [call.inputs[0].astype(dtype).astype(call.dtype)]
     return [call.inputs[0].astype(call.dtype if dtype.kind == "f" else dtype)]

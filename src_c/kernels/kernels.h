@@ -24,6 +24,7 @@
 #define RNNRT_KERNELS_H
 
 #include "../include/rnnrt_types.h"
+#include "kernels64.h"
 
 #define RNNRT_NARROW_DENSE 8
 
@@ -105,6 +106,8 @@ typedef struct rnnrt_kernels {
     /* y[r][i] = fma(x[r][i], scale[i], shift[i]); y may be x */
     void (*scale_shift)(int64_t rows, int64_t width, const float *x, int64_t x_stride,
                         const float *scale, const float *shift, float *y, int64_t y_stride);
+
+    const rnnrt_kernels64 *doubles; /* for float64 models; the same bits in every table */
 } rnnrt_kernels;
 
 /* The tables that were compiled in; run one only where kernel_table.h says that the CPU can. */

@@ -18,24 +18,26 @@ static int32_t check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *
     const rnnrt_plan_weight *w = &p->weights[op->weight[0]];
     const rnnrt_plan_dim *last = &p->dims[y->dims[y->rank - 1]];
     int64_t dt = x->dtype, n = op->attr[A_OUTPUT_DIM];
-    if ((dt != RNNRT_I32 && dt != RNNRT_I64 && dt != RNNRT_F32 && dt != RNNRT_F64) || y->dtype != RNNRT_F32
-        || y->rank != x->rank + 1 || last->kind != RNNRT_DIM_CONST || last->m != n || w->dtype != RNNRT_F32
+    if ((dt != RNNRT_I32 && dt != RNNRT_I64 && dt != RNNRT_F32 && dt != RNNRT_F64) || (y->dtype != RNNRT_F32 && y->dtype != RNNRT_F64)
+        || y->rank != x->rank + 1 || last->kind != RNNRT_DIM_CONST || last->m != n || w->dtype != y->dtype
         || w->rank != 2 || w->dims[0] != op->attr[A_INPUT_DIM] || w->dims[1] != n)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
     return RNNRT_OK;
 }
 
-static int64_t table_bytes(const rnnrt_op *op) { return op->attr[A_INPUT_DIM] * op->attr[A_OUTPUT_DIM] * 4; }
+static int64_t row_bytes(const rnnrt_plan *p, const rnnrt_op *op)
+{
+    return op->attr[A_OUTPUT_DIM] * rnnrt_dtype_size(p->tensors[op->out[0]].dtype);
+}
 
 static int64_t prepared_bytes(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
-    (void)v;
-    return table_bytes(op);
+    return op->attr[A_INPUT_DIM] * row_bytes(v->plan, op);
 }
 
 static void prepare(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
-    memcpy(prepared, v->plan->weight_data[op->weight[0]], (size_t)table_bytes(op));
+    memcpy(prepared, v->plan->weight_data[op->weight[0]], (size_t)prepared_bytes(v, op));
 }
 
 /* The row of an id, or -1 (outside) or -2 (not a number). */
@@ -82,15 +84,16 @@ static int32_t precheck(const rnnrt_run *run, const rnnrt_op *op)
 static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
 {
     const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    int64_t n = op->attr[A_OUTPUT_DIM], per_row = x->steps * x->width, id = 0;
-    const float *table = op->prepared;
+    int64_t n = row_bytes(run->plan, op), per_row = x->steps * x->width, id = 0;
+    int64_t item = rnnrt_dtype_size(y->dtype);
+    const char *table = op->prepared;
     for (int64_t b = 0; b < x->batch; b++) {
-        float *out = (float *)y->data + b * y->batch_stride;
+        char *out = y->data + b * y->batch_stride * item;
         for (int64_t i = 0; i < per_row; i++) {
             int64_t row = row_of(x, b * x->batch_stride + i, op->attr[A_INPUT_DIM], op->attr[A_WRAP], &id);
             if (row < 0)
                 return rnnrt_fail(run->err, row == -2 ? RNNRT_EIDNAN : RNNRT_EID, op->index, id, b * per_row + i);
-            memcpy(out + i * n, table + row * n, (size_t)n * 4);
+            memcpy(out + i * n, table + row * n, (size_t)n);
         }
     }
     return RNNRT_OK;

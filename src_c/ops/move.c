@@ -1,6 +1,7 @@
 /* Ops that move values without computing: repeat_vector, cast, copy. Reshape and flatten are aliases in the plan.
  *
  * repeat_vector: in = x (batch, features); out = y (batch, n, features); attr = n. */
+#include <math.h>
 #include <string.h>
 
 #include "op.h"
@@ -74,11 +75,43 @@ static int32_t copy_run(const rnnrt_run *run, const rnnrt_op *op)
 const rnnrt_op_class rnnrt_op_copy = {"copy", copy_check, NULL, NULL, same_size, NULL, copy_run, 0};
 
 /* ---- cast ---- */
+/* Half floats: `mant` bits behind the point, exponents biased by `bias`; rounded once, to nearest even. */
+enum { F16_MANT = 10, F16_BIAS = 15, BF16_MANT = 7, BF16_BIAS = 127 };
+
+static double half_load(uint16_t bits, int mant, int bias)
+{
+    int field = (bits & 0x7fff) >> mant, m = bits & ((1 << mant) - 1);
+    double a;
+    if (field == 2 * bias + 1)
+        a = m ? NAN : INFINITY;
+    else
+        a = field ? ldexp((1 << mant) + m, field - bias - mant) : ldexp(m, 1 - bias - mant);
+    return bits & 0x8000 ? -a : a;
+}
+
+static uint16_t half_store(double v, int mant, int bias)
+{
+    int sign = signbit(v) ? 0x8000 : 0, infinity = (2 * bias + 1) << mant, e;
+    if (v != v)
+        return (uint16_t)(sign | infinity | 1 << (mant - 1));
+    if (isinf(v))
+        return (uint16_t)(sign | infinity);
+    double m = frexp(fabs(v), &e); /* m in [1/2, 1), or 0 */
+    int field = e - 1 + bias, bits;
+    if (field < 1) /* subnormal; a carry gives the smallest normal number */
+        bits = (int)rint(ldexp(fabs(v), mant + bias - 1));
+    else
+        bits = field > 2 * bias ? infinity : ((field - 1) << mant) + (int)rint(ldexp(m, mant + 1));
+    return (uint16_t)(sign | (bits < infinity ? bits : infinity));
+}
+
 static double load(const char *p, int64_t i, int32_t dtype)
 {
     switch (dtype) {
     case RNNRT_F32: return (double)((const float *)p)[i];
     case RNNRT_F64: return ((const double *)p)[i];
+    case RNNRT_F16: return half_load(((const uint16_t *)p)[i], F16_MANT, F16_BIAS);
+    case RNNRT_BF16: return half_load(((const uint16_t *)p)[i], BF16_MANT, BF16_BIAS);
     case RNNRT_I32: return (double)((const int32_t *)p)[i];
     case RNNRT_I64: return (double)((const int64_t *)p)[i];
     default: return (double)((const uint8_t *)p)[i];
@@ -90,6 +123,8 @@ static void store(char *p, int64_t i, int32_t dtype, double v)
     switch (dtype) {
     case RNNRT_F32: ((float *)p)[i] = (float)v; break;
     case RNNRT_F64: ((double *)p)[i] = v; break;
+    case RNNRT_F16: ((uint16_t *)p)[i] = half_store(v, F16_MANT, F16_BIAS); break;
+    case RNNRT_BF16: ((uint16_t *)p)[i] = half_store(v, BF16_MANT, BF16_BIAS); break;
     /* out-of-range conversions are undefined in C: clamp them, NaN to 0 */
     case RNNRT_I32: ((int32_t *)p)[i] = v != v ? 0 : v <= -2147483648.0 ? INT32_MIN : v >= 2147483647.0 ? INT32_MAX : (int32_t)v; break;
     case RNNRT_I64: ((int64_t *)p)[i] = v != v ? 0 : v <= -9.2e18 ? INT64_MIN : v >= 9.2e18 ? INT64_MAX : (int64_t)v; break;
@@ -102,7 +137,7 @@ static int32_t cast_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_er
     int32_t rc = one_to_one(v, op, err);
     for (int k = 0; !rc && k < 2; k++) {
         int64_t d = v->plan->tensors[k ? op->out[0] : op->in[0]].dtype;
-        if (d != RNNRT_F32 && d != RNNRT_F64 && d != RNNRT_I32 && d != RNNRT_I64 && d != RNNRT_BOOL)
+        if (d == RNNRT_I8)
             rc = rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, d);
     }
     return rc;

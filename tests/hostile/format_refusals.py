@@ -188,11 +188,11 @@ CASES = {
     "F19": [meta("rnnrt.format_version", "2"), meta("rnnrt.format_version", "")],
     "F20": [
         meta("rnnrt.requires", '["complex_lstm"]'),
-        meta("rnnrt.requires", '["float64"]'),
+        meta("rnnrt.requires", '["int8"]'),
         edit(
             lambda t, m, d: m.update({"rnnrt.requires": '["int4"]', "rnnrt.new_key": "", "rnnrt.graph": "new"}) and None
         ),
-        graph(lambda g: g["weights"]["dense.bias"].__setitem__("dtype", "float16")),
+        graph(lambda g: g["weights"]["dense.bias"].__setitem__("dtype", "int8")),
     ],
     "F21": [
         meta("rnnrt.zebra", ""),

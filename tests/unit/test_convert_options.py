@@ -185,9 +185,9 @@ def test_recurrent_activation_where_the_file_says_none(version, word, tmp_path):
         ("2.15.0", {"time_major": True}, "time_major=True is not supported"),
         ("3.1.0", {"some_new_option": 3}, "the option some_new_option=3 is not supported"),
         ("3.1.0", {"some_new_option": [1]}, "the option some_new_option"),
-        ("3.1.0", {"dtype": {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}}, "'mixed_float16'"),
-        ("2.15.0", {"dtype": {"class_name": "Policy", "config": {"name": "mixed_bfloat16"}}}, "'mixed_bfloat16'"),
-        ("2.15.0", {"dtype": "float64"}, "'float64'"),
+        ("3.1.0", {"dtype": {"class_name": "DTypePolicy", "config": {"name": "int8_from_float32"}}}, "'int8_from"),
+        ("3.1.0", {"dtype": {"class_name": "FP8DTypePolicy", "config": {"mode": "float8"}}}, "'FP8DTypePolicy'"),
+        ("2.15.0", {"dtype": "complex64"}, "'complex64'"),
         (
             "3.1.0",
             {"dtype": {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}},

@@ -174,7 +174,7 @@ def test_other_float_types_become_float32(dtype, tmp_path):
 
 def test_integers_are_no_weights(tmp_path):
     model = sequential(input_layer("x", (None, 3)), layer("Dense", "a", units=2, use_bias=False))
-    with pytest.raises(ConversionError, match="holds int8, not float16, float32 or float64"):
+    with pytest.raises(ConversionError, match="holds int8, not float16, bfloat16, float32"):
         build(write_h5(tmp_path / "a.h5", model, {"a": [("a/kernel:0", np.ones((3, 2), np.int8))]}))
 
 

@@ -282,9 +282,9 @@ def test_metadata_is_checked(tmp_path, options):
 
 def test_a_dtype_that_the_runtime_lacks_is_declared_and_refused(tmp_path):
     graph = lstm_graph()
-    graph.weights["dense.bias"] = WeightSpec("dense.bias", (4,), "float16")
+    graph.weights["dense.bias"] = WeightSpec("dense.bias", (4,), "int8")
     write(tmp_path / "m.rnnrt", graph, weights_of(graph))
-    with pytest.raises(FormatError, match=r"rnnrt\.requires: this version of rnnrt cannot do 'float16' \[F20\]"):
+    with pytest.raises(FormatError, match=r"rnnrt\.requires: this version of rnnrt cannot do 'int8' \[F20\]"):
         read(tmp_path / "m.rnnrt")
 
 

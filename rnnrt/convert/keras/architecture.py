@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import ConversionError, UnsupportedLayerError
 from .dialects import generation_of, normalise_class, normalise_config, version_tuple
 from .nodes import parse_calls, parse_references, rebase
+from .policies import spread_float64
 from .sequential import chain
 from .spec import LayerSpec, ModelSpec
 
@@ -37,6 +38,7 @@ def parse_architecture(architecture: dict[str, Any], keras_version: str) -> Mode
             "build it as a functional or Sequential model and save that",
             spec.name,
         )
+    spread_float64(spec)
     return spec
 
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from ...errors import ConversionError, UnsupportedLayerError
 from ...ir.graph import Graph, InputSpec, Node, WeightSpec
+from ...ir.halves import dtype_of
 from ...ir.ops import OPS, ShapeMismatch
 from ...ir.validate import validate
 from ..sources.base import Source
 from .architecture import parse_architecture
-from .call import Value
+from .call import LayerCall, Value
 from .graph import GraphBuilder, flatten
 from .layers import REGISTRY
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
@@ -124,7 +125,31 @@ def survey(source: Source, inputs: Any = None, outputs: Any = None) -> Survey:
         values = values[0]
     elif out_names is not None:
         values = _one_or_list(values)
-    return Survey(model, builder, values)
+    return Survey(model, builder, _finished(builder, values))
+
+
+def _finished(builder: GraphBuilder, values: Any) -> Any:
+    """The outputs' structure with each value in the dtype that Keras returns it in."""
+    if isinstance(values, Value):
+        return _as_keras(builder, values)
+    if isinstance(values, dict):
+        return {k: _finished(builder, v) for k, v in values.items()}
+    return [_finished(builder, v) for v in values]
+
+
+def _as_keras(builder: GraphBuilder, value: Value) -> Value:
+    """Cast where Keras's dtype is another; NumPy has no bfloat16, so that becomes float32, rounded."""
+    if value.tensor is None or not value.dtype:
+        return value
+    maker = next((n for n in builder.nodes if value.tensor in n.outputs), None)
+    path, name = (maker.name, maker.layer_class) if maker is not None else (value.tensor, "InputLayer")
+    call = LayerCall(builder, LayerSpec(name, path.rsplit("/", 1)[-1], {}, 3), path, [])
+    out = call.emit("cast", [value], {"dtype": value.dtype})[0]
+    if value.dtype == "bfloat16":
+        out = call.emit("cast", [out], {"dtype": "float32"})[0]
+    if value.tensor in builder.labels and out.tensor is not None:
+        builder.labels[out.tensor] = builder.labels[value.tensor]
+    return out
 
 
 def _refuse(builder: GraphBuilder) -> None:
@@ -174,7 +199,7 @@ def assemble(source: Source, inputs: Any = None, outputs: Any = None) -> Assembl
         outputs=out_tensors,
         nodes=nodes,
         tensors=tensors,
-        weights={k: WeightSpec(k, tuple(v.shape)) for k, v in weights.items()},
+        weights={k: WeightSpec(k, tuple(v.shape), dtype_of(v)) for k, v in weights.items()},
         input_structure=structure,
         output_structure=out_structure,
         session="calls" if any(n.attrs.get("stateful") for n in nodes) else "sequence",

@@ -12,6 +12,7 @@ from ...ir.activations import Activation
 from ...ir.dims import format_shape
 from ...ir.graph import TensorSpec
 from .activations import parse_activation
+from .policies import has_policy, policy_of
 from .spec import LayerSpec
 from .weights import Layout, Part
 
@@ -26,10 +27,12 @@ class Value:
     """A tensor on the walk, by its name in the graph, with the mask (a tensor's name) that it carries.
 
     tensor is None behind a layer that was refused: only the survey of all refused layers sees such values.
+    dtype: what Keras has it in, where that is not the tensor's own ("" where it is): 16-bit values are float32 here.
     """
 
     tensor: str | None
     mask: str | None = None
+    dtype: str = ""
 
 
 class UnknownInput(Exception):
@@ -116,10 +119,19 @@ class LayerCall:
         return self.inputs[0]
 
     def floats(self, value: Value) -> Value:
-        """The value as float32: layers cast what they are given to their dtype."""
-        if self.tensor(value).dtype == "float32":
+        """The value in the layer's arithmetic, float32 or float64: layers cast what they are given to their dtype."""
+        if self.tensor(value).dtype == self.compute:
             return value
-        return Value(self.emit("cast", [value], {"dtype": "float32"})[0].tensor, value.mask)
+        return Value(self.emit("cast", [value], {"dtype": self.compute})[0].tensor, value.mask)
+
+    @property
+    def compute(self) -> str:
+        """The dtype of this call's arithmetic; an operation, which has no policy, takes its inputs'."""
+        policy = policy_of(self.spec) if has_policy(self.spec) else None
+        if policy is not None:
+            return policy.compute
+        known = [self.builder.tensors[v.tensor].dtype for v in self.inputs if v.tensor is not None]
+        return "float64" if "float64" in known else "float32"
 
     def features(self, value: Value) -> int:
         """The length of the last axis, which must be known."""

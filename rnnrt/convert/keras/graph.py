@@ -8,13 +8,15 @@ from typing import Any
 
 from ...errors import ConversionError, UnsupportedLayerError
 from ...ir.dims import BATCH, DimLike, symbol
-from ...ir.graph import Node, Shape, TensorSpec
+from ...ir.graph import Graph, Node, Shape, TensorSpec
 from ...ir.ops import OPS, ShapeMismatch, infer_node
+from ...ir.ops.doubles import DOUBLE_OPS
 from ...ir.ops.masks import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
 from .layers import REFUSED, REGISTRY
 from .masks import with_masks
 from .options import check_options, note_ignored
+from .policies import dtype_name, keras_dtype
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
 from .weights import Layout, Leaf, Part
 
@@ -93,6 +95,8 @@ class GraphBuilder:
             initial_state=tuple(v.tensor or "" for v in initial_state),
             layer_class=call.spec.class_name,
         )
+        if op not in DOUBLE_OPS and any(self.tensors[t].dtype == "float64" for t in Graph.reads(node)):
+            raise call.refuse("its arithmetic is not done in float64", "save the model with the float32 policy")
         try:
             made = infer_node(node, self.tensors)
         except ShapeMismatch as e:
@@ -140,11 +144,18 @@ class GraphBuilder:
         for key in ("sparse", "ragged"):
             if spec.config.get(key):
                 raise UnsupportedLayerError(f"{where}: a {key} input; give dense arrays instead", spec.name)
-        dtype = spec.config.get("dtype") or "float32"
-        dtype = _DTYPE_ALIASES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+        dtype = dtype_name(spec.config.get("dtype") or "float32").removeprefix("mixed_")
+        dtype = _DTYPE_ALIASES.get(dtype, dtype)
         if dtype not in _INPUT_DTYPES:
-            raise UnsupportedLayerError(f"{where}: an input of dtype {str(dtype)[:60]}", spec.name)
-        return self.new_input(spec.name, TensorSpec(spec.name, tuple(dims), dtype))
+            raise UnsupportedLayerError(f"{where}: an input of dtype {dtype[:60]}", spec.name)
+        if dtype not in ("float16", "bfloat16"):
+            return self.new_input(spec.name, TensorSpec(spec.name, tuple(dims), dtype))
+        # taken as float32 and rounded: no op but cast works on 16 bits
+        call = LayerCall(self, spec, spec.name, [])
+        value = self.new_input(spec.name, TensorSpec(spec.name, tuple(dims), "float32"))
+        for step in (dtype, "float32"):
+            value = self.emit(call, "cast", [value], {"dtype": step}, {}, None, ())[0]
+        return Value(value.tensor, None, dtype)
 
     def new_input(self, name: str, like: TensorSpec) -> Value:
         """A graph input of that shape and dtype."""
@@ -287,12 +298,19 @@ class GraphBuilder:
             raise call.refuse(why, remedy.replace("[...] before it", f"[{self._before(args)}]"))
         check_options(call, entry)
         call.inputs, call.initial_state = self._arguments(call, entry.takes_states, args)
-        out = entry.build(call)
+        out = [self._in_keras(call, v) for v in entry.build(call)]
         self.built.append((path, spec.class_name))
         passes = entry.mask == "pass" or (entry.mask == "pass_keras3" and spec.generation >= 3)
         if passes and call.inputs and call.inputs[0].mask is not None:
-            out = [Value(v.tensor, call.inputs[0].mask) for v in out]
+            out = [Value(v.tensor, call.inputs[0].mask, v.dtype) for v in out]
         return out
+
+    def _in_keras(self, call: LayerCall, value: Value) -> Value:
+        """An output with the dtype that Keras gives it."""
+        if value.tensor is None:
+            return value
+        given = [v.dtype or self.tensors[v.tensor].dtype for v in call.inputs if v.tensor is not None]
+        return Value(value.tensor, value.mask, keras_dtype(call.spec, self.tensors[value.tensor].dtype, given))
 
     def _before(self, args: list) -> str:
         """The layers that give the arguments, as they stand in outputs=[...]."""

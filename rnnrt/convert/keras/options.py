@@ -6,16 +6,17 @@ option that changes the numbers is never ignored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import UnsupportedLayerError
+from .policies import dtype_name, policy_of
 from .spec import LayerSpec
 
 if TYPE_CHECKING:
     from .call import LayerCall
     from .layers.registry import Entry
 
-__all__ = ["check_options", "dtype_name", "note_ignored"]
+__all__ = ["check_options", "note_ignored"]
 
 _HARMLESS = frozenset(
     "name trainable dtype batch_shape input_shape input_dtype input_dim input_length build_config autocast "
@@ -27,30 +28,13 @@ _SUFFIXES = ("_initializer", "_regularizer", "_constraint")
 _SAYS_NOTHING: tuple = (None, False, "", [], {}, ())
 
 
-def dtype_name(dtype: Any) -> str:
-    """The name of a dtype or policy as any version writes it; the class of what is not one."""
-    if dtype is None:
-        return "float32"
-    if isinstance(dtype, str):
-        return dtype
-    if isinstance(dtype, dict):
-        config = dtype.get("config")
-        name = config.get("name") if isinstance(config, dict) else None
-        if dtype.get("class_name") in ("DTypePolicy", "Policy", "FloatDTypePolicy") and isinstance(name, str):
-            return name
-        return str(dtype.get("class_name"))[:60]
-    return type(dtype).__name__
-
-
 def check_options(call: LayerCall, entry: Entry) -> None:
     """Raise UnsupportedLayerError for a dtype, option or call that would change the numbers."""
     spec = call.spec
-    dtype = dtype_name(spec.config.get("dtype"))
-    # until Keras 2.2 the dtype of a first layer was that of its input
-    ids = spec.class_name == "Embedding" and spec.generation <= 2 and "int" in dtype
-    if dtype != "float32" and not ids:
+    if policy_of(spec) is None:
         raise call.refuse(
-            f"its dtype policy is {dtype!r}, which is not supported", "save the model with the float32 policy"
+            f"its dtype policy is {dtype_name(spec.config.get('dtype'))!r}, which is not supported",
+            "save the model with the float32 policy",
         )
     if call.kwargs.get("training") and (entry.random or call.get("dropout") or call.get("recurrent_dropout")):
         raise call.refuse(

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConversionError
+from ...ir.halves import as_stored, widen
 from ..sources.base import OrderedWeights, PathWeights, StoredArray
+from .policies import policy_of
 from .spec import LayerSpec, ModelSpec
 
 __all__ = ["Layout", "Leaf", "Part", "load", "snake_case"]
@@ -22,11 +24,15 @@ __all__ = ["Layout", "Leaf", "Part", "load", "snake_case"]
 
 @dataclass(frozen=True)
 class Part:
-    """One array of a layer: its role (``kernel``), shape, and whether the optimizer moves it."""
+    """One array of a layer: its role (``kernel``), shape, and whether the optimizer moves it.
+
+    read: False for what the file holds beside the weights (a count of integers); zeros stand in its place.
+    """
 
     role: str
     shape: tuple[int, ...]
     trainable: bool = True
+    read: bool = True
 
 
 @dataclass(frozen=True)
@@ -251,15 +257,18 @@ def _take(leaf: Leaf, layout: Layout, stored: list[StoredArray]) -> dict[str, np
             raise ConversionError(
                 f"{leaf.path}.{part.role}: expected {part.shape}, got {array.shape} ({array.name!r} in the file)"
             )
-        raw.append(array.read())
+        raw.append(array.read() if part.read else np.zeros(part.shape))
     leaf.chosen = layout
     parts = layout.native or leaf.parts
-    arrays = layout.convert(raw)
+    arrays = layout.convert([widen(a) for a in raw])
+    policy = policy_of(leaf.spec)
     out = {}
     for p in parts:
-        a = np.ascontiguousarray(arrays[p.role], dtype=np.float32)
-        assert a.shape == p.shape, (leaf.path, p.role, a.shape)
-        out[f"{leaf.path}.{p.role}"] = a
+        values, name = arrays[p.role], f"{leaf.path}.{p.role}"
+        assert values.shape == p.shape, (leaf.path, p.role, values.shape)
+        out[name] = as_stored(values, policy.variable if policy is not None else "float32")
+        if not np.isfinite(widen(out[name])).all():
+            raise ConversionError(f"{name}: holds NaN or infinite values")
     return out
 
 
@@ -270,7 +279,7 @@ def load(
     weighted: Callable[[LayerSpec], bool | None],
     place: str,
 ) -> dict[str, np.ndarray]:
-    """Every declared weight as float32, C-contiguous, in Keras's orientation: {name: array}.
+    """Every declared weight in its layer's dtype (bfloat16 as bits), C-contiguous, in Keras's orientation.
 
     Sets ``chosen`` of each leaf. weighted tells of a layer class whether it may hold weights (None: not
     known). Raises ConversionError with the weight's name where the file does not fit.
@@ -299,9 +308,6 @@ def load(
                         f"{'/'.join((*folders, *leaf.vars_at))}, the file has {len(arrays)}"
                     )
                 out.update(_take(leaf, fits[0] if fits else own, arrays))
-    for name, a in out.items():
-        if not np.isfinite(a).all():
-            raise ConversionError(f"{name}: holds NaN or infinite values")
     return out
 
 

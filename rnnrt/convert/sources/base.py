@@ -15,7 +15,8 @@ __all__ = ["OrderedWeights", "PathWeights", "Source", "StoredArray"]
 class StoredArray:
     """An array in the file, known by shape and read on demand.
 
-    name is the weight's name as stored (``lstm/lstm_cell/kernel:0``, or ``.../vars/0``). read()
+    name is the weight's name as stored (``lstm/lstm_cell/kernel:0``, or ``.../vars/0``). read() gives
+    float16, float32 or float64, or uint16 with the bits of bfloat16, and
     raises ConversionError where the stored bytes cannot be what the shape declares.
     """
 

@@ -116,16 +116,18 @@ def dataset(parent: h5py.Group, path: str, place: str) -> StoredArray:
 
     def read() -> np.ndarray:
         # here, not before: layers that nobody reads may hold anything
-        if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
+        bfloat16 = dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None and dtype.subdtype is None
+        if not bfloat16 and (dtype.kind != "f" or dtype.itemsize not in (2, 4, 8)):
             raise ConversionError(
-                f"{place}: {path!r} holds {dtype}, not float16, float32 or float64 "
-                "(bfloat16 and quantised weights are not read)"
+                f"{place}: {path!r} holds {dtype}, not float16, bfloat16, float32 or float64 "
+                "(quantised weights are not read)"
             )
         with guard(place):
             declared = math.prod(shape) * dtype.itemsize
             if declared > _BOMB_FLOOR and declared > _BOMB_RATIO * _stored_bytes(ds):
                 raise ConversionError(f"{place}: {path!r} declares {declared} bytes but stores {_stored_bytes(ds)}")
-            return np.asarray(ds[()])
+            values = np.asarray(ds[()])
+            return values.view("<u2") if bfloat16 else values
 
     return StoredArray(path, shape, read)
 

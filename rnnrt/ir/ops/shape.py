@@ -74,10 +74,13 @@ register(
         time=_mixes("it repeats one vector over time"),
     )
 )
+# To float16 or bfloat16: rounded once, to nearest even. Arithmetic is never done in them.
+_CAST_DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "bool")
+
 register(
     OpSpec(
         "cast",
         lambda a, i: [(i[0].shape, a["dtype"])],
-        {"dtype": Attr("str", "float32", choices=("float32", "float64", "int32", "int64", "bool"))},
+        {"dtype": Attr("str", "float32", choices=_CAST_DTYPES)},
     )
 )

@@ -2,6 +2,8 @@
 #ifndef RNNRT_TABLE_STRUCT_H
 #define RNNRT_TABLE_STRUCT_H
 
+#include "double.h"
+
 #define RNNRT_TABLE(NAME, GROUP)                                                                       \
     {                                                                                                  \
         .name = NAME, .vector_floats = VL, .bitwise_group = GROUP, .cell_sizes = cell_sizes,           \
@@ -9,6 +11,7 @@
         .cell_project = cell_project, .cell_step = cell_step,                                          \
         .dense_packed_bytes = dense_packed_bytes, .dense_pack = dense_pack, .dense = dense_run,        \
         .activate = act_elementwise, .activate_rows = activate_rows, .scale_shift = scale_shift,       \
+        .doubles = &double_table,                                                                      \
     }
 
 #endif

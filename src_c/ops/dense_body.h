@@ -1,0 +1,92 @@
+/* Dense over REAL. Included twice; see typed.h. */
+
+static T_DENSE TYPED(dense_of)(const rnnrt_op *op)
+{
+    T_DENSE d = {0}; /* its dtype, where it has one: float32 */
+    d.inputs = op->attr[A_INPUTS];
+    d.outputs = op->attr[A_OUTPUTS];
+    d.activation.kind = (int32_t)op->attr[A_ACT];
+    for (int i = 0; i < 3; i++)
+        d.activation.param[i] = (REAL)op->real[i];
+    d.packed = op->prepared;
+    return d;
+}
+
+static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
+{
+    const rnnrt_plan *p = v->plan;
+    const rnnrt_plan_op *d = op->desc;
+    if (d->n_in != 1 || d->n_out != 1 || d->n_weight != 2 || d->n_attr != A_COUNT || d->n_real != 3)
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
+    int64_t k = op->attr[A_INPUTS], n = op->attr[A_OUTPUTS], act = op->attr[A_ACT];
+    if (k < 1 || n < 1 || k > (int64_t)1 << 32 || n > (int64_t)1 << 32 || act < 0 || act >= RNNRT_ACT_COUNT
+        || (act == RNNRT_ACT_GLU && n % 2))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
+    if (p->tensors[op->in[0]].dtype != REAL_DTYPE || p->tensors[op->out[0]].dtype != REAL_DTYPE
+        || last_dim(p, op->in[0]) != k || last_dim(p, op->out[0]) != (act == RNNRT_ACT_GLU ? n / 2 : n)
+        || p->tensors[op->in[0]].rank != p->tensors[op->out[0]].rank)
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, 0);
+    const rnnrt_plan_weight *w = op->weight[0] < 0 ? NULL : &p->weights[op->weight[0]];
+    const rnnrt_plan_weight *b = op->weight[1] < 0 ? NULL : &p->weights[op->weight[1]];
+    if (!w || w->dtype != REAL_DTYPE || w->rank != 2 || w->dims[0] != k || w->dims[1] != n
+        || (b && (b->dtype != REAL_DTYPE || b->rank != 1 || b->dims[0] != n)))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 4, 0);
+    return RNNRT_OK;
+}
+
+static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op)
+{
+    T_DENSE d = TYPED(dense_of)(op);
+    return TABLE(v->kernels)->dense_packed_bytes(&d);
+}
+
+static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
+{
+    T_DENSE d = TYPED(dense_of)(op);
+    TABLE(v->kernels)->dense_pack(&d, v->plan->weight_data[op->weight[0]],
+                           op->weight[1] >= 0 ? v->plan->weight_data[op->weight[1]] : NULL, NULL, prepared);
+}
+
+/* rowwise activations read one row of the linear part from scratch */
+static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
+{
+    (void)err;
+    const rnnrt_plan_tensor *x = &s->plan->tensors[op->in[0]];
+    int64_t rows = 1;
+    for (int i = 0; i < x->rank - 1; i++)
+        rows *= s->dims[x->dims[i]];
+    *scratch = rowwise(op->attr[A_ACT]) ? 2 * rnnrt_round64(op->attr[A_OUTPUTS] * (int64_t)sizeof(REAL)) : 0;
+    *cost = rows * op->attr[A_INPUTS] * op->attr[A_OUTPUTS] / 16 + 20;
+    return RNNRT_OK;
+}
+
+static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_DENSE *d, int64_t rows, const REAL *x, REAL *y)
+{
+    if (!rowwise(d->activation.kind)) {
+        TABLE(run->kernels)->dense(d, rows, x, d->inputs, y, d->outputs);
+        return;
+    }
+    int64_t n = d->outputs;
+    REAL *scratch = (REAL *)run->scratch;
+    if (d->activation.kind != RNNRT_ACT_GLU) {
+        TABLE(run->kernels)->dense(d, rows, x, d->inputs, y, n);
+        TABLE(run->kernels)->activate_rows(&d->activation, rows, n, y, n, y, n, scratch);
+        return;
+    }
+    REAL *line = (REAL *)(run->scratch + rnnrt_round64(n * (int64_t)sizeof(REAL)));
+    for (int64_t r = 0; r < rows; r++) {
+        TABLE(run->kernels)->dense(d, 1, x + r * d->inputs, d->inputs, line, n);
+        TABLE(run->kernels)->activate_rows(&d->activation, 1, n, line, n, y + r * (n / 2), n / 2, scratch);
+    }
+    (void)op;
+}
+
+static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
+{
+    T_DENSE d = TYPED(dense_of)(op);
+    const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
+    int64_t length, spans = rnnrt_spans(x, y, &length), rows = length * (x->width / d.inputs);
+    for (int64_t i = 0; i < spans; i++)
+        TYPED(dense_rows)(run, op, &d, rows, (const REAL *)x->data + i * x->batch_stride, (REAL *)y->data + i * y->batch_stride);
+    return RNNRT_OK;
+}

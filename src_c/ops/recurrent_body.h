@@ -1,0 +1,341 @@
+/* The loop of recurrent.c over REAL. Included twice; see typed.h. */
+
+static T_ACTIVATION TYPED(activation_at)(const rnnrt_op *op, int attr, int real)
+{
+    T_ACTIVATION a = {(int32_t)op->attr[attr], {0, 0, 0}};
+    for (int i = 0; i < 3; i++)
+        a.param[i] = (REAL)op->real[real + i];
+    return a;
+}
+
+static T_CELL TYPED(cell_of)(const rnnrt_op *op)
+{
+    T_CELL c = {0}; /* its dtype, where it has one: float32 */
+    c.kind = kind_of(op);
+    c.reset_after = (op->desc->flags & RNNRT_OP_RESET_AFTER) != 0;
+    c.units = op->attr[A_UNITS];
+    c.features = op->attr[A_FEATURES];
+    c.activation = TYPED(activation_at)(op, A_ACT, 0);
+    c.recurrent_activation = TYPED(activation_at)(op, A_RACT, 3);
+    c.packed = op->prepared;
+    return c;
+}
+
+static int TYPED(weight_is)(const rnnrt_plan *p, int64_t w, int64_t rank, int64_t d0, int64_t d1)
+{
+    if (w < 0)
+        return 0;
+    const rnnrt_plan_weight *x = &p->weights[w];
+    return x->dtype == REAL_DTYPE && x->rank == rank && x->dims[0] == d0 && (rank < 2 || x->dims[1] == d1);
+}
+
+static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
+{
+    const rnnrt_plan *p = v->plan;
+    const rnnrt_plan_op *d = op->desc;
+    int32_t kind = kind_of(op);
+    int gates = gates_of(kind), nstates = states_of(kind), masked = d->mask >= 0;
+    if (d->n_in != 1 || d->n_weight != 3 || d->n_attr != A_COUNT || d->n_real != 6 || (d->n_state != nstates + masked && d->n_state != 0)
+        || (d->n_out != 1 && d->n_out != 1 + nstates) || (d->n_init != 0 && d->n_init != nstates))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
+    int64_t u = op->attr[A_UNITS], f = op->attr[A_FEATURES];
+    if (u < 1 || f < 1 || u > (int64_t)1 << 24 || f > (int64_t)1 << 24 || !valid_activation(op->attr[A_ACT], 1)
+        || !valid_activation(op->attr[A_RACT], 1))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
+    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]], *y = &p->tensors[op->out[0]];
+    int sequences = (d->flags & RNNRT_OP_SEQUENCES) != 0;
+    if (x->dtype != REAL_DTYPE || x->rank != 3 || !x->timed || !const_dim(p, x, 2, f) || y->dtype != REAL_DTYPE
+        || y->rank != (sequences ? 3 : 2) || !const_dim(p, y, y->rank - 1, u) || (sequences && !y->timed))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, 0);
+    for (int64_t i = 0; i < d->n_out - 1 + d->n_init; i++) {
+        const rnnrt_plan_tensor *t = &p->tensors[i < d->n_out - 1 ? op->out[1 + i] : op->init[i - (d->n_out - 1)]];
+        if (t->dtype != REAL_DTYPE || t->rank != 2 || !const_dim(p, t, 1, u))
+            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 4, 0);
+    }
+    if (masked) {
+        const rnnrt_plan_tensor *m = &p->tensors[d->mask];
+        if (m->dtype != RNNRT_BOOL || m->rank != 2 || !m->timed)
+            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 5, 0);
+    }
+    for (int i = 0; i < d->n_state; i++)
+        if (p->states[op->state[i]].bytes != (i < nstates ? (int64_t)sizeof(REAL) * u : 4) || p->states[op->state[i]].offset % (int64_t)sizeof(REAL))
+            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 6, 0);
+    int two_rows = kind == RNNRT_CELL_GRU && (d->flags & RNNRT_OP_RESET_AFTER);
+    if (!TYPED(weight_is)(p, op->weight[0], 2, f, gates * u) || !TYPED(weight_is)(p, op->weight[1], 2, u, gates * u)
+        || (op->weight[2] >= 0
+            && !(two_rows ? TYPED(weight_is)(p, op->weight[2], 2, 2, gates * u) : TYPED(weight_is)(p, op->weight[2], 1, gates * u, 0))))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 7, 0);
+    return RNNRT_OK;
+}
+
+static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op)
+{
+    T_CELL cell = TYPED(cell_of)(op);
+    rnnrt_cell_sizes sizes;
+    TABLE(v->kernels)->cell_sizes(&cell, &sizes);
+    return sizes.packed_bytes;
+}
+
+static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
+{
+    T_CELL cell = TYPED(cell_of)(op);
+    T_CELL_WEIGHTS w = {.kernel = v->plan->weight_data[op->weight[0]],
+                        .recurrent = v->plan->weight_data[op->weight[1]],
+                        .bias = op->weight[2] >= 0 ? v->plan->weight_data[op->weight[2]] : NULL};
+    TABLE(v->kernels)->cell_pack(&cell, &w, prepared);
+}
+
+/* Steps whose projection is hoisted at once. */
+static int64_t TYPED(hoist_steps)(int64_t steps, int64_t batch, int64_t z_width)
+{
+    int64_t by_rows = (HOIST_ROWS + batch - 1) / batch;
+    int64_t by_bytes = HOIST_BYTES / (batch * z_width * (int64_t)sizeof(REAL));
+    int64_t n = by_rows > by_bytes ? by_rows : by_bytes;
+    return n < steps ? n : steps;
+}
+
+static layout TYPED(scratch_layout)(const rnnrt_kernels *k, const T_CELL *cell, int64_t batch, int64_t steps,
+                                    int masked, int local)
+{
+    rnnrt_cell_sizes sizes;
+    TABLE(k)->cell_sizes(cell, &sizes);
+    layout l;
+    int64_t at = 0, rows = rnnrt_round64(batch * cell->units * (int64_t)sizeof(REAL));
+    l.hoist = steps > 1 ? TYPED(hoist_steps)(steps, batch, sizes.z_width) : 0;
+    l.z = at;
+    at += rnnrt_round64(l.hoist * batch * sizes.z_width * (int64_t)sizeof(REAL));
+    l.cell = at;
+    at += rnnrt_round64(TABLE(k)->cell_scratch_bytes(cell, batch));
+    l.h0 = at;
+    at += rows;
+    l.h1 = at;
+    at += rows;
+    l.c = at;
+    at += masked ? rows : 0;
+    l.local = at;
+    l.local_stride = 2 * rnnrt_round64(cell->units * (int64_t)sizeof(REAL)) + 64; /* h | c | has_output */
+    at += local ? batch * l.local_stride : 0;
+    l.total = at;
+    return l;
+}
+
+static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
+{
+    const rnnrt_plan *p = s->plan;
+    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]];
+    int64_t batch = s->dims[x->dims[0]], steps = s->dims[x->dims[1]];
+    if (steps < 1)
+        return rnnrt_fail(err, RNNRT_ESHAPE, op->index, steps, 1);
+    if (op->desc->mask >= 0) {
+        const rnnrt_plan_tensor *m = &p->tensors[op->desc->mask];
+        if (s->dims[m->dims[0]] != batch || s->dims[m->dims[1]] != steps)
+            return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[m->dims[1]], steps);
+    }
+    for (int64_t i = 0; i < op->desc->n_init; i++)
+        if (s->dims[p->tensors[op->init[i]].dims[0]] != batch)
+            return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[op->init[i]].dims[0]], batch);
+    T_CELL cell = TYPED(cell_of)(op);
+    *scratch = TYPED(scratch_layout)(s->kernels, &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
+    *cost = batch * steps * (cell.units + cell.features) * cell.units * gates_of(cell.kind) / 16 + 40 * steps;
+    return RNNRT_OK;
+}
+
+/* Everything of one run that the loop over steps needs. */
+typedef struct TYPED(loop) {
+    const rnnrt_kernels *k;
+    T_CELL cell;
+    rnnrt_cell_sizes sizes;
+    const rnnrt_view *x, *y;
+    int64_t batch, units, steps;
+    int reverse_in, reverse_out, sequences;
+    int64_t row_reals;
+    REAL *h, *c;                 /* in the state rows, stride row_reals */
+    layout l;
+    char *scratch;
+} TYPED(loop);
+
+static void TYPED(copy_rows)(REAL *dst, int64_t dst_stride, const REAL *src, int64_t src_stride, int64_t rows, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(dst + r * dst_stride, src + r * src_stride, (size_t)n * sizeof(REAL));
+}
+
+/* Hoists the projection of processing steps [s, s+n) into scratch; row (step, batch) or (batch, step), whichever
+ * gives the matrix kernel longer runs. Sets the two strides of z. */
+static void TYPED(hoist)(const TYPED(loop) *lp, int64_t s, int64_t n, int64_t *step_stride, int64_t *row_stride)
+{
+    REAL *z = (REAL *)(lp->scratch + lp->l.z);
+    int64_t zw = lp->sizes.z_width, f = lp->cell.features, d = lp->reverse_in ? -1 : 1;
+    const REAL *x = (const REAL *)lp->x->data;
+    int64_t first = lp->reverse_in ? lp->steps - 1 - s : s;
+    if (n >= lp->batch) {
+        *step_stride = zw;
+        *row_stride = n * zw;
+        for (int64_t b = 0; b < lp->batch; b++)
+            TABLE(lp->k)->cell_project(&lp->cell, n, x + b * lp->x->batch_stride + first * f, d * f, z + b * n * zw, zw);
+    } else {
+        *step_stride = lp->batch * zw;
+        *row_stride = zw;
+        for (int64_t t = 0; t < n; t++)
+            TABLE(lp->k)->cell_project(&lp->cell, lp->batch, x + (first + d * t) * f, lp->x->batch_stride,
+                                z + t * lp->batch * zw, zw);
+    }
+}
+
+/* The old h of the next step, and where the new one goes. */
+typedef struct TYPED(cursor) {
+    const REAL *h;
+    int64_t h_stride;
+} TYPED(cursor);
+
+static void TYPED(fill_step)(const TYPED(loop) *lp, T_CELL_STEP *st, int64_t s, const REAL *z, int64_t z_stride)
+{
+    st->rows = lp->batch;
+    st->scratch = (REAL *)(lp->scratch + lp->l.cell);
+    st->zigzag = (int32_t)(s & 1);
+    st->block_begin = 0;
+    st->block_end = lp->sizes.blocks;
+    st->x = NULL;
+    st->z = z;
+    st->z_stride = z_stride;
+    if (!z) {
+        int64_t t = lp->reverse_in ? lp->steps - 1 - s : s;
+        st->x = (const REAL *)lp->x->data + t * lp->cell.features;
+        st->x_stride = lp->x->batch_stride;
+    }
+}
+
+static REAL *TYPED(output_at)(const TYPED(loop) *lp, int64_t s)
+{
+    return (REAL *)lp->y->data + (lp->reverse_out ? lp->steps - 1 - s : s) * lp->units;
+}
+
+/* A step without a mask: the new h goes straight to the output, where the next step finds it. */
+static void TYPED(plain_step)(const TYPED(loop) *lp, T_CELL_STEP *st, TYPED(cursor) *at, int64_t s)
+{
+    st->h = at->h;
+    st->h_stride = at->h_stride;
+    if (lp->sequences) {
+        st->h_out = TYPED(output_at)(lp, s);
+        st->h_out_stride = lp->y->batch_stride;
+    } else {
+        st->h_out = (REAL *)(lp->scratch + ((s & 1) ? lp->l.h1 : lp->l.h0));
+        st->h_out_stride = lp->units;
+    }
+    st->c = lp->c;
+    st->c_out = lp->c;
+    st->c_stride = st->c_out_stride = lp->row_reals;
+    TABLE(lp->k)->cell_step(&lp->cell, st);
+    at->h = st->h_out;
+    at->h_stride = st->h_out_stride;
+}
+
+/* A step under a mask: all rows are computed aside, the unmasked ones are taken over. */
+static void TYPED(masked_step)(const TYPED(loop) *lp, T_CELL_STEP *st, int64_t s, const rnnrt_view *mask, int32_t *has_output,
+                        int zero_masked)
+{
+    int64_t t = lp->reverse_in ? lp->steps - 1 - s : s;
+    const char *m = mask->data + t;
+    REAL *h_new = (REAL *)(lp->scratch + lp->l.h0), *c_new = (REAL *)(lp->scratch + lp->l.c);
+    REAL *out = lp->sequences ? TYPED(output_at)(lp, s) : (REAL *)lp->y->data;
+    int64_t u = lp->units, rf = lp->row_reals, any = 0;
+    for (int64_t b = 0; b < lp->batch; b++)
+        any |= m[b * mask->batch_stride];
+    if (any) {
+        st->h = lp->h;
+        st->h_stride = rf;
+        st->h_out = h_new;
+        st->h_out_stride = u;
+        st->c = lp->c;
+        st->c_stride = rf;
+        st->c_out = lp->c ? c_new : NULL;
+        st->c_out_stride = u;
+        TABLE(lp->k)->cell_step(&lp->cell, st);
+    }
+    for (int64_t b = 0; b < lp->batch; b++) {
+        REAL *y = out + b * lp->y->batch_stride;
+        int32_t *has = (int32_t *)((char *)has_output + b * rf * (int64_t)sizeof(REAL));
+        if (m[b * mask->batch_stride]) {
+            memcpy(lp->h + b * rf, h_new + b * u, (size_t)u * sizeof(REAL));
+            if (lp->c)
+                memcpy(lp->c + b * rf, c_new + b * u, (size_t)u * sizeof(REAL));
+            memcpy(y, h_new + b * u, (size_t)u * sizeof(REAL));
+            *has = 1;
+        } else if (*has && !zero_masked) {
+            memcpy(y, lp->h + b * rf, (size_t)u * sizeof(REAL));
+        } else {
+            memset(y, 0, (size_t)u * sizeof(REAL));
+        }
+    }
+}
+
+static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
+{
+    const rnnrt_plan_op *d = op->desc;
+    TYPED(loop) lp;
+    lp.k = run->kernels;
+    lp.cell = TYPED(cell_of)(op);
+    TABLE(lp.k)->cell_sizes(&lp.cell, &lp.sizes);
+    lp.x = rnnrt_in(run, op, 0);
+    lp.y = rnnrt_out(run, op, 0);
+    lp.batch = lp.x->batch;
+    lp.units = lp.cell.units;
+    lp.steps = lp.x->steps;
+    lp.reverse_in = (d->flags & RNNRT_OP_REVERSE_IN) != 0;
+    lp.reverse_out = (d->flags & RNNRT_OP_REVERSE_OUT) != 0;
+    lp.sequences = (d->flags & RNNRT_OP_SEQUENCES) != 0;
+    lp.scratch = run->scratch;
+    int nstates = states_of(lp.cell.kind), local = d->n_state == 0;
+    lp.l = TYPED(scratch_layout)(lp.k, &lp.cell, lp.batch, lp.steps, d->mask >= 0, local);
+    lp.row_reals = (local ? lp.l.local_stride : run->row_bytes) / (int64_t)sizeof(REAL);
+    char *slot[3]; /* h, c, has_output of the first row */
+    for (int i = 0; i < 3; i++) {
+        int given = i < 2 ? i : nstates;
+        if (local)
+            slot[i] = run->scratch + lp.l.local + i * rnnrt_round64(lp.units * (int64_t)sizeof(REAL));
+        else
+            slot[i] = given < d->n_state ? run->rows + run->plan->states[op->state[given]].offset : NULL;
+    }
+    if (local && run->first_tile)
+        memset(run->scratch + lp.l.local, 0, (size_t)(lp.batch * lp.l.local_stride));
+    lp.h = (REAL *)slot[0];
+    lp.c = nstates > 1 ? (REAL *)slot[1] : NULL;
+    /* a session was given its states at the reset; what starts anew in each call takes them each time */
+    int anew = !run->carry || local || (d->n_state && run->plan->states[op->state[0]].restart);
+    if (run->first_tile && d->n_init && anew) {
+        for (int i = 0; i < nstates; i++) {
+            const rnnrt_view *v = &run->views[op->init[i]];
+            TYPED(copy_rows)(i ? lp.c : lp.h, lp.row_reals, (const REAL *)v->data, v->batch_stride, lp.batch, lp.units);
+        }
+    }
+    int32_t *has = d->mask >= 0 ? (int32_t *)slot[2] : NULL;
+    TYPED(cursor) at = {lp.h, lp.row_reals};
+    T_CELL_STEP st = {0};
+    for (int64_t s = 0; s < lp.steps;) {
+        int64_t n = lp.l.hoist ? (lp.steps - s < lp.l.hoist ? lp.steps - s : lp.l.hoist) : 1;
+        int64_t step_stride = 0, row_stride = 0;
+        const REAL *z = NULL;
+        if (lp.l.hoist) {
+            TYPED(hoist)(&lp, s, n, &step_stride, &row_stride);
+            z = (const REAL *)(lp.scratch + lp.l.z);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            TYPED(fill_step)(&lp, &st, s + i, z ? z + i * step_stride : NULL, row_stride);
+            if (has)
+                TYPED(masked_step)(&lp, &st, s + i, &run->views[d->mask], has, (d->flags & RNNRT_OP_ZERO_MASKED) != 0);
+            else
+                TYPED(plain_step)(&lp, &st, &at, s + i);
+        }
+        s += n;
+    }
+    if (!has) {
+        TYPED(copy_rows)(lp.h, lp.row_reals, at.h, at.h_stride, lp.batch, lp.units);
+        if (!lp.sequences)
+            TYPED(copy_rows)((REAL *)lp.y->data, lp.y->batch_stride, at.h, at.h_stride, lp.batch, lp.units);
+    }
+    for (int i = 0; i < d->n_out - 1; i++) {
+        const rnnrt_view *v = rnnrt_out(run, op, 1 + i);
+        TYPED(copy_rows)((REAL *)v->data, v->batch_stride, i ? lp.c : lp.h, lp.row_reals, lp.batch, lp.units);
+    }
+    return RNNRT_OK;
+}
