@@ -178,8 +178,11 @@ def _words(seed: int, stream: int, count: int) -> np.ndarray:
     return _mix(key + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
 
 
+_ID_SIZES = {"embedding": "input_dim", "category_encoding": "num_tokens"}
+
+
 def _id_limit(graph: Graph, tensor: str) -> int | None:
-    """The smallest ``input_dim`` of the embeddings that read these values as ids, or None."""
+    """The smallest table or code of the ops that read these values as ids, or None."""
     consumers = graph.consumers()
     limit, todo, seen = None, [tensor], set()
     while todo:
@@ -190,8 +193,8 @@ def _id_limit(graph: Graph, tensor: str) -> int | None:
         for node in consumers.get(t, ()):
             if t not in node.inputs:
                 continue
-            if node.op == "embedding":
-                n = node.attrs["input_dim"]
+            if node.op in _ID_SIZES:
+                n = node.attrs[_ID_SIZES[node.op]]
                 limit = n if limit is None else min(limit, n)
             elif node.op in _PASS_THROUGH:
                 todo.extend(node.outputs)
@@ -216,7 +219,8 @@ def draw_inputs(graph: Graph, seed: int, steps: int, batch: int = 1, *, free_tim
 
     Lengths that the file fixes are respected; ``free_time`` (for sessions, which free the time
     axis) sets axis 1 of data inputs to ``steps`` all the same. Floats are about N(0, 1), multiples
-    of 2^-18 that float32 holds exactly; ids lie below the ``input_dim`` of the embeddings that read
+    of 2^-18 that float32 holds exactly; ids lie below the ``input_dim`` of the embeddings (or the
+    ``num_tokens`` of the codes) that read
     them; other integers in 0..7; booleans 0 or 1. FORMAT.md gives the generator bit by bit.
 
     Raises FormatError where an input would have more than 2^26 values.

@@ -6,7 +6,18 @@ registers :class:`OpSpec` objects; nothing else in the project knows what an op 
 
 from __future__ import annotations
 
-from . import axes, conv, elementwise, functions, masks, matrix, merge, recurrent, shape  # noqa: F401  (they register)
+from . import (  # noqa: F401  (they register)
+    axes,
+    conv,
+    elementwise,
+    functions,
+    masks,
+    matrix,
+    merge,
+    normalize,
+    recurrent,
+    shape,
+)
 from .spec import OPS, Attr, OpSpec, ShapeMismatch, StateSpec, infer_node
 
 __all__ = ["OPS", "Attr", "OpSpec", "ShapeMismatch", "StateSpec", "infer_node"]

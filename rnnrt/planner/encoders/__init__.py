@@ -6,7 +6,18 @@ which the op's file in ``src_c/ops`` names at its top.
 
 from __future__ import annotations
 
-from . import axes, conv, elementwise, functions, masks, matrix, merge, recurrent, shape  # noqa: F401  (they register)
+from . import (  # noqa: F401  (they register)
+    axes,
+    conv,
+    elementwise,
+    functions,
+    masks,
+    matrix,
+    merge,
+    normalize,
+    recurrent,
+    shape,
+)
 from .base import ENCODERS, Encoded
 
 __all__ = ["ENCODERS", "Encoded"]

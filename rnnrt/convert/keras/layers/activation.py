@@ -5,6 +5,8 @@ from __future__ import annotations
 from ....ir.activations import Activation
 from ..activations import LAYER_ACTIVATIONS, layer_activation
 from ..call import LayerCall, Value
+from ..weights import Part
+from .normalization import axes_of
 from .registry import layer
 
 
@@ -45,16 +47,29 @@ def thresholded_relu(c: LayerCall) -> list[Value]:
     return _apply(c, layer_activation("ThresholdedReLU", c.spec.config, c.path))
 
 
-@layer("Softmax", options=LAYER_ACTIVATIONS["Softmax"], per_step=True, note="last axis")
+@layer("Softmax", options=LAYER_ACTIVATIONS["Softmax"], per_step=True, note="neighbouring axes")
 def softmax(c: LayerCall) -> list[Value]:
-    """Over the last axis; other axes are refused."""
-    axis = c.get("axis", -1)
-    if isinstance(axis, list) and len(axis) == 1:
-        axis = axis[0]
-    if isinstance(axis, bool) or not isinstance(axis, int):
-        raise c.refuse(f"softmax over the axes {axis} at once is not supported")
-    x = c.input()
-    rank = len(c.tensor(x).shape)
-    if c.axis(x, axis) != rank - 1:
-        raise c.refuse(f"softmax over the axis {axis}, not the last, is not supported")
-    return _apply(c, Activation("softmax"))
+    """Over its axes together, by default the last."""
+    if c.mask is not None:
+        raise c.refuse("a Softmax layer under a mask is not supported", "use an activation of that name")
+    x = c.floats(c.input())
+    axes = axes_of(c, x, c.get("axis", -1))
+    if axes == (len(c.tensor(x).shape) - 1,):
+        return _apply(c, Activation("softmax"))
+    return c.emit("softmax", [x], {"axes": axes})
+
+
+@layer("PReLU", options=("shared_axes",), weighted=True)
+def prelu(c: LayerCall) -> list[Value]:
+    """x where positive, else alpha * x with a learned alpha for each place that is not shared."""
+    x = c.floats(c.input())
+    shape = c.tensor(x).shape
+    shared = c.get("shared_axes") or ()
+    if not isinstance(shared, (list, tuple)) or any(isinstance(a, bool) or not isinstance(a, int) for a in shared):
+        raise c.refuse(f"shared_axes={str(shared)[:40]}")
+    axes = tuple(sorted({c.axis(x, a) for a in shared}))
+    alpha = tuple(1 if i in axes else d for i, d in enumerate(shape))[1:]
+    if any(not isinstance(d, int) for d in alpha):
+        raise c.refuse("an axis of free length is not shared")
+    names = c.weights([Part("alpha", tuple(d for d in alpha if isinstance(d, int)))])
+    return c.emit("prelu", [x], {"shared_axes": axes}, names)

@@ -11,7 +11,7 @@ from .registry import layer
 
 __all__ = ["channels_last", "sizes"]
 
-_BASE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "use_bias")
+_BASE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "use_bias", "groups")
 
 
 def sizes(c: LayerCall, key: str, rank: int, default: int = 1) -> tuple[int, ...]:
@@ -45,6 +45,8 @@ def padding(c: LayerCall, allowed: tuple[str, ...]) -> str:
 def _window(c: LayerCall, rank: int, causal: bool = False) -> dict:
     """kernel_size, strides, dilation_rate, padding of a layer, after the checks that all kinds share."""
     channels_last(c)
+    if c.spec.class_name not in ("Conv1D", "Conv2D") and c.get("groups", 1) != 1:
+        raise c.refuse(f"groups={str(c.get('groups'))[:40]} is not supported")
     if c.builder.backend == "theano":
         raise c.refuse(
             "its file was written with the Theano backend, whose kernels are stored flipped",
@@ -100,13 +102,13 @@ def _keras1(parts: list[Part]) -> Layout:
     return Layout("keras1 Conv1D", stored, convert)
 
 
-@layer("Conv1D", options=(*_BASE, "filters", "groups"), weighted=True, mask="stop")
+@layer("Conv1D", options=(*_BASE, "filters"), weighted=True, mask="stop")
 def conv1d(c: LayerCall) -> list[Value]:
     """Over the time axis; a causal one with stride 1 carries its context in sessions."""
     return _conv(c, 1)
 
 
-@layer("Conv2D", options=(*_BASE, "filters", "groups"), weighted=True, mask="stop")
+@layer("Conv2D", options=(*_BASE, "filters"), weighted=True, mask="stop")
 def conv2d(c: LayerCall) -> list[Value]:
     """Over (rows, columns)."""
     return _conv(c, 2)

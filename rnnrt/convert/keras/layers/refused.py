@@ -41,13 +41,6 @@ refuse(
     "AdditiveAttention",
     "MultiHeadAttention",
     "GroupQueryAttention",
-    "LayerNormalization",
-    "GroupNormalization",
-    "UnitNormalization",
-    "Normalization",
-    "Rescaling",
-    "CategoryEncoding",
     "Discretization",
     "EinsumDense",
-    "PReLU",
 )
