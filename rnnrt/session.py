@@ -153,7 +153,8 @@ class Session(native.SessionCore):
         """Put a state back.
 
         state: a dict as :meth:`get_state` gives it, with arrays (rows, ...); Keras's states alone are enough
-        (the layers then count as not having seen a step under their mask, contexts are zero). rows: which streams; all where None.
+        (the layers then count as not having seen a step under their mask, and contexts are zero). rows: which
+        streams; all where None.
 
         Raises StateError, and changes nothing, where a name is unknown or missing or an array does not fit.
         """

@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "summary": set(),
     "ir": {"errors"},
     "structure": {"errors"},
+    "snapshot": {"errors"},
     "reference": {"ir", "errors"},
     "format": {"ir", "errors"},
     "native": {"errors"},
@@ -35,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": {"ir", "format.writer", "format.proof", "reference", "errors", "summary"},
     **dict.fromkeys(
         ("model", "session"),  # two files of one room
-        {"format.reader", "ir", "planner", "backends", "native", "structure", "model", "session", "errors"},
+        {"format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "model", "session", "errors"},
     ),
     "streams": {"session", "errors"},
     "cli": {"", "errors", "summary"},
