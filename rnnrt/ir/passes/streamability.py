@@ -82,6 +82,8 @@ def timed_tensors(graph: Graph) -> dict[str, bool]:
             rank = len(graph.tensors[t].shape)
             if n.op in RECURRENT_OPS:
                 timed[t] = k == 0 and rank >= 3
+            elif kind == "unfold":
+                timed[t] = True
             elif kind == "fold":
                 timed[t] = rank >= 3 or (rank == 2 and _steps(t, consumers))
             elif kind == "last":

@@ -10,6 +10,7 @@ import numpy as np
 
 from ....ir.activations import Activation
 from ..call import LayerCall, Value
+from ..masks import rank_of
 from ..options import check_options
 from ..spec import LayerSpec
 from ..weights import Layout, Part
@@ -85,6 +86,8 @@ def _run(c: LayerCall, cells: list[_Cell], loop: dict[str, Any]) -> list[Value]:
     cells the sequence has its natural order, whatever the direction.
     """
     x = c.floats(c.input())
+    if c.mask is not None and rank_of(c, c.mask) != 2:
+        raise c.refuse(f"it works under a mask of rank {rank_of(c, c.mask)}; only (batch, time) is supported")
     states = [c.floats(s) for s in c.initial_state]
     count = sum(len(_STATES[cell.op]) for cell in cells)
     if states and len(states) != count:
