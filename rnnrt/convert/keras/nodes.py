@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ConversionError
-from .spec import Call, LayerSpec, ModelSpec, TensorRef
+from .spec import Call, LayerSpec, ModelSpec, TensorRef, refs
 
 __all__ = ["parse_calls", "parse_references", "rebase"]
 
@@ -26,6 +26,10 @@ def _triple(value: Any) -> bool:
         and all(isinstance(v, int) and not isinstance(v, bool) for v in value[1:3])
         and (len(value) == 3 or isinstance(value[3], dict))
     )
+
+
+def _constant(value: Any) -> bool:
+    return isinstance(value, list) and len(value) in (3, 4) and value[0] == "_CONSTANT_VALUE" and value[1] == -1
 
 
 def _ref(value: Any, place: str) -> TensorRef:
@@ -63,20 +67,15 @@ def _keras2_argument(value: Any, place: str) -> Any:
 
 def _keras2(node: Any, place: str) -> Call:
     """A Keras 1 or 2 node: a list of [layer, node, tensor, kwargs], or one such entry by itself (TFOpLambda)."""
-    if _triple(node):
-        entries: Any = [node]
-    elif isinstance(node, dict):
-        entries = node
-    else:
-        entries = node
+    entries: Any = [node] if _triple(node) or _constant(node) else node
     kwargs: dict[str, Any] = {}
 
     def entry(e: Any) -> Any:
-        if _triple(e):
+        if _triple(e) and not _constant(e):
             if len(e) == 4:
                 kwargs.update(_keras2_argument(e[3], place))
             return _ref(e, place)
-        if isinstance(e, list) and e and e[0] == "_CONSTANT_VALUE" and len(e) >= 3:
+        if _constant(e):
             if len(e) == 4 and isinstance(e[3], dict):
                 kwargs.update(_keras2_argument(e[3], place))
             return e[2]
@@ -140,31 +139,23 @@ def parse_references(value: Any, generation: int, place: str) -> Any:
 def rebase(model: ModelSpec, place: str) -> None:
     """Make call indices count from 0, in place.
 
-    Keras 1 and 2 number the calls of nested models from 1 (node 0 is the model's own making); Keras 3
-    does so for nested functional models, not for nested Sequentials.
+    Keras 1 and 2 number the calls of nested models from 1 (node 0 is the model's own making). Keras 3 does so for
+    functional models in ``output_layers``; in the arguments of other layers it left the model's own node out at
+    some time, so that there the smallest number tells.
     """
     layers = {layer.name: layer for layer in model.layers}
-    used: dict[str, set[int]] = {}
+    calls = [part for layer in model.layers for call in layer.calls for part in (call.args, call.kwargs)]
+    ends = [model.inputs, model.outputs]
+    groups = [calls, ends] if model.generation >= 3 else [[*calls, *ends]]
+    bases: list[dict[str, int]] = []
+    for group in groups:
+        used: dict[str, set[int]] = {}
+        for ref in refs(group):
+            used.setdefault(ref.layer, set()).add(ref.call)
+        inside = group is calls
+        bases.append({name: _base(layers.get(name), numbers, inside, place) for name, numbers in used.items()})
 
-    def note(value: Any) -> None:
-        if isinstance(value, TensorRef):
-            used.setdefault(value.layer, set()).add(value.call)
-        elif isinstance(value, list):
-            for v in value:
-                note(v)
-        elif isinstance(value, dict):
-            for v in value.values():
-                note(v)
-
-    for layer in model.layers:
-        for call in layer.calls:
-            note(call.args)
-            note(call.kwargs)
-    note(model.inputs)
-    note(model.outputs)
-    base = {name: _base(layers.get(name), calls) for name, calls in used.items()}
-
-    def shift(value: Any) -> Any:
+    def shift(value: Any, base: dict[str, int]) -> Any:
         if isinstance(value, TensorRef):
             layer = layers.get(value.layer)
             if layer is None:
@@ -174,22 +165,34 @@ def rebase(model: ModelSpec, place: str) -> None:
                 raise ConversionError(f"{place}: refers to call {value.call} of {value.layer!r}, which is not there")
             return TensorRef(value.layer, call, value.tensor, value.shape)
         if isinstance(value, list):
-            return [shift(v) for v in value]
+            return [shift(v, base) for v in value]
         if isinstance(value, dict):
-            return {k: shift(v) for k, v in value.items()}
+            return {k: shift(v, base) for k, v in value.items()}
         return value
 
     for layer in model.layers:
         for call in layer.calls:
-            call.args = shift(call.args)
-            call.kwargs = shift(call.kwargs)
-    model.inputs = shift(model.inputs)
-    model.outputs = shift(model.outputs)
+            call.args = shift(call.args, bases[0])
+            call.kwargs = shift(call.kwargs, bases[0])
+    model.inputs = shift(model.inputs, bases[-1])
+    model.outputs = shift(model.outputs, bases[-1])
 
 
-def _base(layer: LayerSpec | None, used: set[int]) -> int:
+#: Keras 3 versions that certainly leave a nested model's own node out of the numbers in arguments
+_WITHOUT_OWN_NODE = (3, 8)
+
+
+def _base(layer: LayerSpec | None, used: set[int], inside: bool, place: str) -> int:
+    """What the calls of a layer are counted from. inside: in the arguments of Keras 3's layers."""
     if not isinstance(layer, ModelSpec) or 0 in used:
         return 0
     if max(used) == len(layer.calls):
         return 1
-    return 1 if layer.generation <= 2 or layer.functional else 0
+    if not inside:
+        return 1 if layer.generation <= 2 or layer.functional else 0
+    if layer.version[:2] < _WITHOUT_OWN_NODE:
+        raise ConversionError(
+            f"{place}: {layer.name!r} is called {len(layer.calls)} times, and this version of Keras does not tell "
+            "which call is read; load the model in a later Keras 3 and save it again"
+        )
+    return 0
