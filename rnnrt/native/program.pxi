@@ -125,7 +125,7 @@ cdef class Program:
         p.reals = <const double *>cnp.PyArray_DATA(a)
         p.n_reals = a.shape[0]
         p.row_bytes = plan.row_bytes
-        p.streams = plan.streams
+        p.streams = plan.streams and plan.bounded
         if p.n_weights != len(plan.weight_arrays):
             raise FormatError("the plan's weights do not fit its table")
         data = <const void **>malloc(sizeof(void *) * (p.n_weights + 1))

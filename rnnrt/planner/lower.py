@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..ir.dims import BATCH, DimLike
+from ..ir.dims import BATCH, DimLike, symbols_of
 from ..ir.graph import Graph, Node
 from ..ir.halves import widen
 from ..ir.ops import OPS
 from ..ir.ops.doubles import DOUBLE_OPS
 from ..ir.ops.spec import check_attrs
-from ..ir.passes.streamability import Streamability, analyse, timed_tensors
+from ..ir.passes.streamability import TIME, Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
 from .regions import ALIAS_OPS, Schedule, schedule
@@ -227,6 +227,15 @@ class _Lowering:
             rows.append([first, self.op_regions.count(r), -1 if time is None else self.dims.index(time), 0])
         return rows
 
+    def bounded(self) -> bool:
+        """Whether a call of any length works in a fixed space: no temporary holds the whole time axis."""
+        for t, k in self.index.items():
+            role, _, alias, tile = self.rows[k][2 + _RANK : 6 + _RANK]
+            grows = any(TIME.args[0] in symbols_of(d) for d in self.tensors[t].shape)
+            if grows and role == 0 and alias < 0 and not tile:
+                return False
+        return True
+
     def input_info(self) -> list[InputInfo]:
         """What callers may pass for each input."""
         consumers = self.graph.consumers()
@@ -310,6 +319,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
         inputs=_table(inputs, 2),
         outputs=np.array(outputs, dtype=np.int64),
         streams=stream.ok,
+        bounded=low.bounded(),
         stream_message=stream.message,
         symbols=list(low.dims.symbols),
         places=low.places,

@@ -129,6 +129,7 @@ class Plan:
     inputs: np.ndarray
     outputs: np.ndarray
     streams: bool
+    bounded: bool  # a session's call of any length works in a fixed space
     stream_message: str
     symbols: list[str]
     places: list[str]  # layer path of each op
