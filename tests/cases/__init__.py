@@ -14,9 +14,12 @@ from . import (
     gru,
     layouts,
     lstm,
+    masks,
     normalization,
+    policies,
     shape,
     simple_rnn,
+    wrappers,
 )
 from .case import BOTH, KERAS2, KERAS3, Case, Input, Layer, Tolerance
 
@@ -31,6 +34,9 @@ _MODULES = (
     normalization,
     functional,
     layouts,
+    policies,
+    masks,
+    wrappers,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]

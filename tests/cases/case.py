@@ -28,6 +28,18 @@ WEIGHTS_H5 = "weights_h5"  # weights only, *.weights.h5, + JSON
 ROUNDED_CONSTANT = 1e-7
 
 
+#: steps that are padding, row by row in turn: left, right, middle, alternating, none, all; by fifths of the length
+PADDED = ("11000", "00011", "01100", "10101", "00000", "11111")
+
+
+def padded(shape: tuple[int, ...]) -> np.ndarray:
+    """The padding of an array (batch, steps, ...): bool (batch, steps); with more axes of ids, of each last row."""
+    steps = shape[1] if len(shape) == 3 else shape[-1]
+    rows = shape[0] if len(shape) == 3 else int(np.prod(shape[:-1]))
+    marks = [[PADDED[r % len(PADDED)][5 * t // steps] == "1" for t in range(steps)] for r in range(rows)]
+    return np.array(marks).reshape(shape[:2] if len(shape) == 3 else shape)
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """error <= max(relative * max(1, |ref|), keras_errors * Keras's own float32 error on the case)."""
@@ -46,23 +58,29 @@ class Layer:
     """A layer: Keras's class name and arguments.
 
     An argument may be a Layer itself (the cell of an RNN, the layer of a wrapper). inputs names what
-    a functional model's layer is called on: a layer, an input, or ``name:k`` for output k of a layer.
+    a functional model's layer is called on: a layer, an input, or ``name:k`` for output k of a layer. given:
+    further arguments of the call (``initial_state``), lists of such tensors.
     """
 
     class_name: str
     config: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     name: str = ""
+    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Input:
-    """A model input without its batch: a shape with None where free; ids are below ``ids``."""
+    """A model input without its batch: a shape with None where free; ids are below ``ids``.
+
+    padding: the value (all features of a step) at the steps that :data:`PADDED` marks, row by row in turn.
+    """
 
     shape: tuple[int | None, ...]
     ids: int = 0
     dtype: str = "float32"
     name: str = ""
+    padding: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,10 @@ class Case:
         Keys that the saved configs are stripped of, since older Kerases did not write them.
     scale
         Of the matrices: 1 is Keras's default scale, sqrt(1 / fan_in).
+    policy
+        The dtype policy that every layer is made under; a layer's own ``dtype`` goes before it.
+    gives
+        The dtype of Keras's outputs.
     rounded
         Draw large arrays on a grid of 1/256, so that the files stay small.
     double
@@ -104,6 +126,8 @@ class Case:
     start: str = "input"
     absent: tuple[str, ...] = ()
     scale: float = 1.0
+    policy: str = ""
+    gives: str = "float32"
     rounded: bool = True
     tolerance: Tolerance = Tolerance()
     double: float = 1e-11
@@ -133,9 +157,12 @@ class Case:
         for i in self.inputs:
             shape = (self.batch, *(sum(self.chunks) or self.steps if d is None else d for d in i.shape))
             if i.ids:
-                arrays.append(random.randint(0, i.ids, shape).astype(i.dtype))
+                values = random.randint(0, i.ids, shape)
             else:
-                arrays.append(random.standard_normal(shape).astype(i.dtype))
+                values = random.standard_normal(shape)
+            if i.padding is not None:
+                values[padded(shape)] = i.padding
+            arrays.append(values.astype(i.dtype))
         return arrays
 
     def pieces(self) -> list[list[np.ndarray]]:

@@ -17,16 +17,17 @@ _CUDNN = {"CuDNNLSTM": ("LSTM", {}), "CuDNNGRU": ("GRU", {"reset_after": True})}
 class Keras:
     """One of the two Kerases, switched to a float type."""
 
-    def __init__(self, version: str, floatx: str = "float32") -> None:
+    def __init__(self, version: str, floatx: str = "float32", policy: str = "") -> None:
         self.version = version
         self.module = importlib.import_module("keras" if version == KERAS3 else "tf_keras")
         if version == KERAS3:
             self.module.config.set_floatx(floatx)
-            self.module.config.set_dtype_policy(floatx)
-            self.module.utils.clear_session()
+            self.module.utils.clear_session()  # forgets the policy
+            self.module.config.set_dtype_policy(policy or floatx)
         else:
             self.module.backend.set_floatx(floatx)
             self.module.backend.clear_session()
+            self.module.mixed_precision.set_global_policy(policy or None)
         self.floatx = floatx
 
     def tensor(self, array: np.ndarray) -> Any:
@@ -40,14 +41,22 @@ class Keras:
 
     def layer(self, spec: Layer) -> Any:
         """The layer object, inner layers and cells included."""
-        config = {k: self.layer(v) if isinstance(v, Layer) else v for k, v in spec.config.items()}
+        config = {k: self._value(v) for k, v in spec.config.items()}
         if spec.name:
             config["name"] = spec.name
+        if self.floatx == "float64":
+            config.pop("dtype", None)
         if spec.class_name in _CUDNN:
             name = f"cudnn_{spec.class_name[5:].lower()}"
             source = importlib.import_module(f"tf_keras.src.layers.rnn.{name}")
             return getattr(source, spec.class_name)(**config)
         return getattr(self.module.layers, spec.class_name)(**config)
+
+    def _value(self, value: Any) -> Any:
+        """A layer's argument: a layer, a list of layers, or plain data."""
+        if isinstance(value, Layer):
+            return self.layer(value)
+        return [self._value(v) for v in value] if isinstance(value, list) else value
 
     def model(self, case: Case) -> Any:
         """The model of a case, its weights set."""
@@ -74,17 +83,28 @@ class Keras:
             for spec in case.layers:
                 keyed[spec.name] = self.layer(spec)
                 args = [tensors[t] for t in spec.inputs]
-                made = keyed[spec.name](args[0] if len(args) == 1 else args)
+                more = {k: [tensors[t] for t in names] for k, names in spec.given.items()}
+                made = keyed[spec.name](args[0] if len(args) == 1 else args, **more)
                 for k, tensor in enumerate(made if isinstance(made, (list, tuple)) else [made]):
                     tensors[f"{spec.name}:{k}" if k else spec.name] = tensor
             single = isinstance(case.outputs, str)
             outputs = tensors[case.outputs] if single else [tensors[t] for t in case.outputs]
             model = self.module.Model(inputs[0] if len(inputs) == 1 else inputs, outputs)
+        own = {key: str(v.config.get("dtype", "")) for key, v in zip(keyed, case.layers)}
         for key, layer in keyed.items():
             roles = [w.name.split("/")[-1].split(":")[0] for w in layer.weights]
-            assert len(set(roles)) == len(roles), f"{case.name}: {key}: {roles}"
-            layer.set_weights([case.weight(key, r, tuple(w.shape)) for r, w in zip(roles, layer.weights)])
+            # a wrapper's second kernel is not its first
+            keys = [f"{key}.{roles[:k].count(r)}" if r in roles[:k] else key for k, r in enumerate(roles)]
+            values = [case.weight(k, r, tuple(w.shape)) for k, r, w in zip(keys, roles, layer.weights)]
+            layer.set_weights([self._stored(v, own.get(key, "") or case.policy) for v in values])
         return model
+
+    def _stored(self, values: np.ndarray, policy: str) -> np.ndarray:
+        """The values that a layer of that policy keeps: both precisions must run on the same."""
+        if policy not in ("float16", "bfloat16"):
+            return values
+        half = importlib.import_module("tensorflow").as_dtype(policy).as_numpy_dtype
+        return values.astype(half).astype("float32")
 
     def runnable(self, case: Case, folder: Path) -> Any:
         """A model that runs on a CPU: the case's, or the layer that Keras loads CuDNN weights into."""
@@ -105,7 +125,7 @@ class Keras:
         calls = []
         single = True
         for piece in case.pieces():
-            arrays = [x.astype(self.floatx) if x.dtype.kind == "f" else x for x in piece]
+            arrays = [x.astype(self.floatx) if x.dtype == np.float32 else x for x in piece]
             y = model(arrays[0] if len(arrays) == 1 else arrays, training=False)
             single = not isinstance(y, (list, tuple))
             calls.append([np.asarray(v) for v in ([y] if single else y)])

@@ -28,7 +28,7 @@ def embedding(c: LayerCall) -> list[Value]:
     """ids -> rows of the table. Keras 3 counts negative ids from its end, Keras 2 raises."""
     n, width = c.integer("input_dim"), c.integer("output_dim")
     ids = c.input()
-    attrs = {"input_dim": n, "output_dim": width, "wrap_negative": c.spec.generation >= 3}
+    attrs = {"input_dim": n, "output_dim": width, "wrap_negative": c.spec.generation >= 3, "dtype": c.compute}
     out = c.emit("embedding", [ids], attrs, c.weights([Part("embeddings", (n, width))]))
     if not c.flag("mask_zero"):
         return out
