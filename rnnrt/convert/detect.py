@@ -31,6 +31,9 @@ def file_kind(path: str) -> str:
             head = f.read(4096)
             if head[:8] == _HDF5:
                 return "hdf5"
+            # before the search for user blocks: a member stored in a zip may lie at such an offset by chance
+            if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+                return "zip"
             offset = 512  # HDF5 allows a user block of 512 * 2^n bytes before its signature
             while offset + 8 <= size:
                 f.seek(offset)
@@ -39,8 +42,6 @@ def file_kind(path: str) -> str:
                 offset *= 2
     except OSError as e:
         raise ConversionError(f"{path}: cannot read the file ({e.strerror or e})") from None
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return "zip"
     if head[8:9] == b"{" and b'"rnnrt' in head:
         return "rnnrt"
     if not head:

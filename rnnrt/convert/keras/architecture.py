@@ -54,6 +54,8 @@ def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str
     if not isinstance(config, dict):
         raise ConversionError(f"{path or 'model'}: the config of a {stored[:60]} is not an object")
     name = config.get("name", value.get("name"))
+    if class_name == "TensorFlowOpLayer":  # nodes name it by the entry's name, which has a prefix
+        name = value.get("name", name)
     if name is None and (top or class_name in _MODELS):
         name = "model" if class_name == "Functional" else class_name.lower()
     if name is None:

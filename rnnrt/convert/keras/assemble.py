@@ -18,6 +18,7 @@ from .architecture import parse_architecture
 from .call import LayerCall, Value
 from .graph import GraphBuilder, flatten
 from .layers import REGISTRY
+from .operations import is_operation
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
 from .weights import load
 
@@ -352,6 +353,8 @@ def _weighted(spec: LayerSpec) -> bool | None:
         return _weighted(spec.inner["layer"]) if "layer" in spec.inner else None
     if spec.class_name == "Bidirectional":
         return True
+    if is_operation(spec):
+        return False
     entry = REGISTRY.get(spec.class_name)
     if entry is None:
         return None

@@ -15,6 +15,7 @@ from ...ir.ops.masks import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
 from .layers import REFUSED, REGISTRY
 from .masks import with_masks
+from .operations import is_operation, run
 from .options import check_options, note_ignored
 from .policies import dtype_name, keras_dtype
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
@@ -293,7 +294,11 @@ class GraphBuilder:
             return self._nested(spec, path, args, kwargs)
         entry = REGISTRY.get(spec.class_name)
         call = LayerCall(self, spec, path, [], kwargs=dict(kwargs), rank_shift=rank_shift)
-        if entry is None or "keras.src.ops" in spec.module or "keras.ops" in spec.module:
+        if is_operation(spec):
+            out = run(call, args, kwargs)
+            self.built.append((path, spec.class_name))
+            return out
+        if entry is None:
             why, remedy = REFUSED.get(spec.class_name, _unknown(spec))
             raise call.refuse(why, remedy.replace("[...] before it", f"[{self._before(args)}]"))
         check_options(call, entry)
@@ -375,8 +380,6 @@ def _refill(structure: Any, values: Iterator[Value]) -> Any:
 
 
 def _unknown(spec: LayerSpec) -> tuple[str, str]:
-    if "keras.src.ops" in spec.module or "keras.ops" in spec.module:
-        return ("an operation on tensors inside the graph, which is not supported", "use a layer for it")
     return (
         "a class that rnnrt does not know, and whose code is not in the file",
         "if it is a training-only head, cut it off with outputs=[...] before it",

@@ -64,7 +64,7 @@ def slice_length(n: DimLike, begin: int, end: int, step: int) -> DimLike:
     if step == 0:
         raise ShapeMismatch("a slice with step 0")
     if not isinstance(n, Dim):
-        return len(range(n)[slice(*(None if v == NONE else v for v in (begin, end)), step)])
+        return len(range(n)[slice(None if begin == NONE else begin, None if end == NONE else end, step)])
     forward = step > 0
     first, last = (begin, end) if forward else (end, begin)
     # [low, high) as offsets: (from the end?, distance)

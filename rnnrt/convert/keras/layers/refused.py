@@ -28,13 +28,6 @@ refuse(
     "IntegerLookup",
 )
 refuse(
-    "a TensorFlow operation inside the graph, which is not supported",
-    "use a layer for it",
-    "TFOpLambda",
-    "SlicingOpLambda",
-    "TensorFlowOpLayer",
-)
-refuse(
     "not supported yet",
     "cut the model with outputs=[...] before it",
     "Attention",
