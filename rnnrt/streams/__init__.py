@@ -1,0 +1,1 @@
+"""Many streams: the pool, stores of their states, and asyncio."""

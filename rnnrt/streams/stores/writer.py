@@ -1,0 +1,405 @@
+"""Write-behind: the thread of a store, and the streams that it writes for.
+
+The step path only puts (step, state) into its stream and, if the stream is not queued yet, queues it: at most one
+snapshot per stream waits, the latest. The thread encodes and saves them in batches, tells the store that the
+process lives, and gives streams back. What fails is kept, told, and tried again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from ...errors import StateError
+from .base import Entry, Held, Store
+
+__all__ = ["Stream", "Writer"]
+
+BATCH = 256  # snapshots in one save
+BACKOFF = 0.1, 5.0  # seconds, first and longest, between attempts at a store that fails
+EXIT_SECONDS = 10.0
+
+
+class Stream:
+    """A stream that this process owns.
+
+    Attributes
+    ----------
+    step, data : what the store had when it was opened (0, None for a new stream).
+    saved_step : steps that the durable state stands for.
+    error : why the last attempt to save failed; None when all is well.
+    lost : why the stream is no longer ours; None while it is.
+    """
+
+    def __init__(self, writer: Writer, id: str, model: str, encode: Callable[[Any], bytes]) -> None:
+        self.id = id
+        self.fence = 0
+        self.step = self.saved_step = 0
+        self.data: bytes | None = None
+        self.error: StateError | None = None
+        self.lost: StateError | None = None
+        self._writer, self._model, self._encode = writer, model, encode
+        self._latest: tuple[int, int, Any] = (0, 0, None)  # change, step, state
+        self._saved = 0  # change
+        self._queued = self._leaving = False
+        self._waiters: list[tuple[int, Future[int]]] = []
+        self._left: list[Future[None]] = []
+
+    def put(self, step: int, state: Any) -> None:
+        """The state after so many steps; never waits. state: what ``encode`` takes, not changed by anybody from now on.
+
+        One thread at a time, as for all that steps.
+        """
+        self._latest = (self._latest[0] + 1, step, state)
+        if not self._queued:  # it is set back before the state is read, so this one is seen or queued
+            self._writer.queue(self)
+
+    @property
+    def durable(self) -> bool:
+        """Whether the last state put is saved."""
+        return self._saved == self._latest[0]
+
+    def flush(self) -> Future[int]:
+        """A future of ``saved_step`` once all that was put before is durable; StateError where it cannot be."""
+        future: Future[int] = Future()
+        with self._writer.changed:
+            change = self._latest[0]
+            if self.lost is not None:
+                future.set_exception(self.lost)
+            elif self._saved >= change:
+                future.set_result(self.saved_step)
+            else:
+                self._waiters.append((change, future))
+                self._writer.queue(self, now=True)
+        return future
+
+    def release(self) -> Future[None]:
+        """Save what waits, then give the stream back; the future tells when, or why not yet."""
+        future: Future[None] = Future()
+        with self._writer.changed:
+            if self.lost is not None:
+                self._writer.forget(self)
+                future.set_exception(self.lost)
+            elif self._leaving and not self._queued:
+                future.set_result(None)
+            else:
+                self._leaving = True
+                self._left.append(future)
+                self._writer.queue(self, now=True)
+        return future
+
+    def _fail(self, error: StateError) -> None:
+        self.error = error
+        waiters, self._waiters = self._waiters, []
+        left, self._left = self._left, []
+        futures: list[Future[Any]] = [f for _, f in waiters]
+        for future in futures + left:
+            _settle(future, error=error)
+
+    def _lose(self, error: StateError) -> None:
+        self.lost = error
+        self._fail(error)
+
+    def _is_saved(self, change: int, step: int) -> None:
+        self._saved, self.saved_step, self.error = change, step, None
+        ready = [f for c, f in self._waiters if c <= change]
+        self._waiters = [(c, f) for c, f in self._waiters if c > change]
+        for future in ready:
+            _settle(future, step)
+
+
+def _settle(future: Future[Any], result: Any = None, error: StateError | None = None) -> None:
+    if not future.set_running_or_notify_cancel():
+        return  # the one who waited has gone
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class Writer:
+    """The thread of one store; made by the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.changed = threading.Condition()
+        self._streams: dict[str, Stream] = {}
+        self._queue: dict[str, Stream] = {}
+        self._urgent = self._stop = False
+        self._retry_at = 0.0
+        self._backoff = BACKOFF[0]
+        self._next_beat = self._next_sweep = 0.0
+        self._thread: threading.Thread | None = None
+        _WRITERS.add(self)
+
+    # ---- from any thread ------------------------------------------------------------------------------------
+
+    def open(self, id: str, model: str, encode: Callable[[Any], bytes]) -> Stream:
+        """Claim a stream; waits for the store.
+
+        model: the model's fingerprint. encode: makes a snapshot of what is put; called in the writer's thread.
+        Raises StateError where somebody else owns the stream, where another model saved it, and where the store
+        cannot be reached.
+        """
+        if not isinstance(id, str) or not id or "\0" in id:
+            raise StateError(f"id: expected a string that is not empty, got {id!r}")
+        stream = Stream(self, id, model, encode)
+        with self.changed:
+            other = self._streams.get(id)
+            leaving = None
+            if other is not None and other._leaving and other.lost is None:
+                leaving = other.release()
+            elif other is not None:
+                raise StateError(f"stream {id!r} is open already in this process; close that session first")
+        if leaving is not None:
+            leaving.result()
+        with self.changed:
+            if self._stop:
+                raise StateError(f"{self.store} is closed")
+            if self._streams.setdefault(id, stream) is not stream:
+                raise StateError(f"stream {id!r} is open already in this process; close that session first")
+        try:
+            self._claim(stream)
+        except BaseException:
+            self.forget(stream)
+            raise
+        self._start()
+        return stream
+
+    def _claim(self, stream: Stream) -> None:
+        store = self.store
+        try:
+            claim = store.claim(stream.id, store.owner, store.lease)
+        except StateError:
+            raise
+        except Exception as e:
+            raise StateError(f"stream {stream.id!r}: {store} cannot be reached: {e}") from e
+        if isinstance(claim, Held):
+            raise StateError(
+                f"stream {stream.id!r} is owned by {claim.owner}; it is free when it is closed there, or at most "
+                f"{claim.seconds:.1f} s after that process died"
+            )
+        stream.fence = claim.fence
+        if claim.data is None:
+            return
+        if claim.model != stream._model:
+            store.release([(stream.id, claim.fence)])
+            raise StateError(
+                f"stream {stream.id!r} was saved by another model (fingerprint {claim.model[:16]}..., this one is "
+                f"{stream._model[:16]}...); load that model, use another id, or forget the stream with "
+                f"store.remove({stream.id!r})"
+            )
+        stream.step = stream.saved_step = claim.step
+        stream.data = claim.data
+
+    def queue(self, stream: Stream, now: bool = False) -> None:
+        """The stream has something to do: at the next writing, or now."""
+        with self.changed:
+            first = not self._queue
+            stream._queued = True
+            self._queue[stream.id] = stream
+            self._urgent |= now
+            if first or now:
+                self.changed.notify_all()
+
+    def forget(self, stream: Stream) -> None:
+        """The stream is no longer ours."""
+        with self.changed:
+            if self._streams.get(stream.id) is stream:
+                del self._streams[stream.id]
+
+    def flush(self) -> None:
+        """Wait until everything is durable; raises the first error."""
+        with self.changed:
+            futures = [s.flush() for s in self._streams.values()]
+        for future in futures:
+            future.result()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Write everything, give all streams back, end the thread; raises the first error, after all was tried."""
+        with self.changed:
+            self._stop = True
+            futures = [s.release() for s in list(self._streams.values())]
+        end = None if timeout is None else time.monotonic() + timeout
+        first: BaseException | None = None
+        for future in futures:
+            try:
+                future.result(None if end is None else max(0.0, end - time.monotonic()))
+            except Exception as e:
+                first = first or e
+        with self.changed:
+            for s in self._streams.values():
+                s._lose(s.error or StateError(f"stream {s.id!r}: {self.store} is closed"))
+            self._streams.clear()
+            self._queue.clear()
+            self.changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        try:
+            self.store.retire(self.store.owner)
+        except Exception as e:
+            first = first or StateError(f"{self.store}: {e}")
+        if first is not None:
+            raise first
+
+    def abandon(self) -> None:
+        """In the child of a fork: the streams are the parent's."""
+        self.changed = threading.Condition()  # the parent's may be locked for ever
+        self._thread, self._stop = None, True
+        for s in self._streams.values():
+            s._waiters, s._left = [], []
+            s.lost = StateError(
+                f"stream {s.id!r} belongs to the process that was forked; open it with a store of your own"
+            )
+        self._streams, self._queue = {}, {}
+
+    # ---- the thread -----------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        with self.changed:
+            if self._thread is None:
+                now = time.monotonic()
+                self._next_beat, self._next_sweep = now + self.store.lease / 3, now
+                self._thread = threading.Thread(target=self._run, name=f"{self.store}", daemon=True)
+                self._thread.start()
+
+    def _due(self) -> float:
+        """Seconds until there is something to do; 0 for now."""
+        if self._urgent or (self._stop and not self._streams):
+            return 0.0
+        now = time.monotonic()
+        due = self._next_beat - now
+        if self._queue:
+            due = min(due, self._retry_at - now)
+        return max(0.0, due)
+
+    def _run(self) -> None:
+        while True:
+            with self.changed:
+                while (due := self._due()) > 0:
+                    self.changed.wait(due)
+                if self._stop and not self._streams:
+                    return
+                gather = bool(self._queue) and not self._urgent
+                if gather:
+                    self.changed.wait_for(lambda: self._urgent, self.store.interval)
+                self._urgent = False
+                work, self._queue = list(self._queue.values()), {}
+            for k in range(0, len(work), BATCH):
+                self._write(work[k : k + BATCH])
+            self._live()
+
+    def _live(self) -> None:
+        """Tell that this process lives; forget streams that nobody has used for long."""
+        now = time.monotonic()
+        if now < self._next_beat:
+            return
+        store = self.store
+        self._next_beat = now + store.lease / 3
+        try:
+            store.beat(store.owner, store.lease)
+            if store.ttl is not None and now >= self._next_sweep:
+                self._next_sweep = now + max(store.lease / 3, store.ttl / 10)
+                store.sweep(store.ttl)
+        except Exception as e:
+            self._next_beat = now + min(self._backoff, store.lease / 3)
+            error = StateError(f"{store}: {e}")
+            error.__cause__ = e
+            with self.changed:
+                for s in self._streams.values():
+                    s.error = s.error or error
+
+    def _write(self, streams: list[Stream]) -> None:
+        """Save the latest of each, then give back those that leave."""
+        taken: list[tuple[Stream, int]] = []
+        entries: list[Entry] = []
+        for s in streams:
+            s._queued = False  # before the state is read: see Stream.put
+            change, step, state = s._latest
+            if s.lost is not None or change == s._saved:
+                continue
+            try:
+                entries.append(Entry(s.id, s.fence, step, s._model, s._encode(state)))
+                taken.append((s, change))
+            except Exception as e:
+                with self.changed:
+                    s._fail(_error(s, self.store, e))
+        try:
+            answers = self.store.save(entries) if entries else []
+            with self.changed:
+                for (s, change), entry, owner in zip(taken, entries, answers):
+                    if owner is None:
+                        s._is_saved(change, entry.step)
+                    else:
+                        self._reject(s, owner)
+            leaving = [s for s in streams if s._leaving and s.lost is None and s.durable]
+            if leaving:
+                self.store.release([(s.id, s.fence) for s in leaving])
+        except Exception as e:
+            self._again([s for s in streams if s.lost is None and (s._leaving or not s.durable)], e)
+            return
+        self._backoff, self._retry_at = BACKOFF[0], 0.0
+        with self.changed:
+            for s in leaving:
+                self.forget(s)
+                left, s._left = s._left, []
+                for future in left:
+                    _settle(future)
+
+    def _reject(self, s: Stream, owner: str) -> None:
+        """The store has given the stream to somebody else since."""
+        whose = f"is owned by {owner} now" if owner else "is no longer in the store: it was removed"
+        s._lose(
+            StateError(
+                f"stream {s.id!r} {whose}; what this session did after step {s.saved_step} is not saved: open it anew"
+            )
+        )
+        self.forget(s)
+
+    def _again(self, streams: Iterable[Stream], e: Exception) -> None:
+        """Keep what could not be saved for the next attempt, and tell those who wait."""
+        with self.changed:
+            self._retry_at = time.monotonic() + self._backoff
+            self._backoff = min(2 * self._backoff, BACKOFF[1])
+            for s in streams:
+                s._fail(_error(s, self.store, e))
+                if not (self._stop and s._leaving):
+                    s._queued = True
+                    self._queue[s.id] = s
+
+
+def _error(s: Stream, store: Store, e: Exception) -> StateError:
+    error = StateError(f"stream {s.id!r}: not saved after step {s.saved_step}, will be tried again: {store}: {e}")
+    error.__cause__ = e
+    return error
+
+
+# ---- the ends of a process ------------------------------------------------------------------------------------
+
+_WRITERS: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for writer in list(_WRITERS):
+        writer.abandon()
+
+
+def _at_exit() -> None:
+    """What was not closed is saved now; there is nobody left to raise to, so failures go to the log."""
+    for writer in list(_WRITERS):
+        if not writer._stop:
+            try:
+                writer.close(EXIT_SECONDS)
+            except Exception as e:
+                logging.getLogger("rnnrt.stores").error("%s", e)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
