@@ -28,6 +28,7 @@ from .session import Session
 from .verify import VerifyReport, verify
 
 if TYPE_CHECKING:
+    from . import stores
     from .convert.report import CheckReport, ConversionReport
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "devices",
     "info",
     "load",
+    "stores",
     "verify",
 ]
 
@@ -61,6 +63,15 @@ def convert(src: Any, dst: Any = None, **options: Any) -> ConversionReport:
     from .convert import convert as run
 
     return run(src, dst, load=load, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """``rnnrt.stores``, loaded when it is first asked for."""
+    if name == "stores":
+        from importlib import import_module
+
+        return import_module(".stores", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def check(src: Any, **options: Any) -> CheckReport:

@@ -127,20 +127,25 @@ class Model(native.Program):
         batch_size : number of streams that advance together.
         initial_state : for models with state inputs: a list, or a dict by input name; zero where absent.
         state : a snapshot (:meth:`Session.to_bytes`) to go on from, which also gives the number of streams.
+        id, store : the stream's name and the store (:mod:`rnnrt.stores`) that keeps it: opened if it is new,
+            from state or initial_state where given, and resumed where it was if not. The session is then a
+            ``StoredSession``: it has ``steps``, ``saved_step``, ``lag``, ``flush``, ``close``.
 
         Raises
         ------
         StateError
             The model cannot be cut in time; the message names the layer and the reason. Or the snapshot is
-            damaged, or that of another model.
+            damaged, or that of another model. Or the stream is owned by another process, or was saved by
+            another model.
         """
-        for name, given in (("id", id), ("store", store)):
-            if given is not None:
-                raise StateError(f"session({name}=...) is not supported by this version of rnnrt")
+        if state is not None and initial_state is not None:
+            raise StateError("session: either state= or initial_state=")
+        if (id is None) != (store is None):
+            raise StateError("session: id= and store= go together")
+        if store is not None:
+            return store.session(self, id, batch_size, initial_state=initial_state, state=state)
         if state is None:
             return Session(self, batch_size, initial_state=initial_state)
-        if initial_state is not None:
-            raise StateError("session: either state= or initial_state=")
         rows = self.snapshots.unpack(state)
         if batch_size not in (1, len(rows)):
             raise StateError(f"batch_size: {batch_size!r}, but the snapshot holds {len(rows)} streams")

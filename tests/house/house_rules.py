@@ -21,7 +21,7 @@ MAX_LINES = 500
 # A room of rnnrt -> what of rnnrt it may import. "" is the face (``import rnnrt``); a room includes its
 # sub-rooms; errors and summary (tables of plain data) import nothing, so everybody may use them.
 LEAVES = {"errors", "summary"}
-FACE = {"", "__main__", "info", "loading", "verify"}  # puts the rooms together, so it may use all of them
+FACE = {"", "__main__", "info", "loading", "stores", "verify"}  # puts the rooms together, so it may use all of them
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "summary": set(),
@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         ("model", "session"),  # two files of one room
         {"format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "model", "session", "errors"},
     ),
-    "streams": {"session", "errors"},
+    "streams": {"model", "session", "structure", "errors"},
     "cli": {"", "errors", "summary"},
     "compat": {"", "errors"},
     "serve": {"", "errors"},
