@@ -14,6 +14,7 @@ from cases.graphs import Builder
 from runtime import BITWISE, RUNNABLE, model_of, same_bits
 
 from rnnrt.ir.activations import Activation
+from rnnrt.reference import Interpreter
 
 SIZES = [(1, 1), (3, 7), (3, 33), (1, 20), (28, 64), (5, 100), (129, 65), (7, 130), (64, 17), (2, 16)]
 CELLS = {
@@ -28,10 +29,10 @@ CELLS = {
 VECTOR = [n for n in BITWISE if n != "oracle"]
 
 
-def _graph(cell: str, features: int, units: int, **options):
+def _graph(cell: str, features: int, units: int, dtype: str = "float32", **options):
     op, attrs = CELLS[cell]
     b = Builder()
-    x = b.input("x", None, features)
+    x = b.input("x", None, features, dtype=dtype)
     (y,) = b.add(op, "cell", x, units=units, return_sequences=True, **attrs, **options)
     (z,) = b.add("dense", "wide", y, units=19, activation=Activation("tanh"))
     (w,) = b.add("dense", "narrow", z, units=3, activation=Activation("softmax"))
@@ -69,6 +70,26 @@ def test_every_path_of_a_table_gives_the_same_bits(table, cell):
             assert same_bits(np.concatenate([a[k] for a in alone]), whole[k]), (features, units, "rows")
             cut = [p[k] if p[k].ndim == 3 else p[k][:, None] for p in pieces]
             assert same_bits(np.concatenate(cut, axis=1), whole[k]), (features, units, "cuts")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_double_has_the_same_bits_in_every_table_and_path(cell):
+    for (features, units), rows in zip(SIZES, itertools.cycle([3, 1, 7])):
+        graph, weights = _graph(cell, features, units, "float64")
+        x = np.random.default_rng(units).standard_normal((rows, 13, features))
+        wanted = model_of(graph, weights, "oracle").predict(x)
+        exact = Interpreter(graph, weights).predict([x])
+        for k in range(2):
+            np.testing.assert_allclose(wanted[k], exact[k], rtol=0, atol=1e-13)
+        for table in RUNNABLE:
+            model = model_of(graph, weights, table)
+            session = model.session(batch_size=rows)
+            pieces = [session.run(x[:, :5])] + [session.step(x[:, t]) for t in (5, 6)] + [session.run(x[:, 7:])]
+            for k, want in enumerate(wanted):
+                assert same_bits(model.predict(x)[k], want), (table, features, units)
+                assert same_bits(model.predict(x[-1:])[k], want[-1:]), (table, features, units, "row")
+                cut = [p[k] if p[k].ndim == 3 else p[k][:, None] for p in pieces]
+                assert same_bits(np.concatenate(cut, axis=1), want), (table, features, units, "cuts")
 
 
 @pytest.mark.parametrize("table", RUNNABLE)

@@ -47,8 +47,9 @@ class Builder:
             full = roles[role] = f"{name}.{role}"
             random = np.random.RandomState(zlib.crc32(full.encode()))
             values = random.standard_normal(shape) / np.sqrt(shape[0] if len(shape) > 1 else 4)
-            self.weights[full] = (np.abs(values) if role == "moving_variance" else values).astype("float32")
-            self.graph.weights[full] = WeightSpec(full, tuple(shape))
+            dtype = "float64" if tensors[0].dtype == "float64" else "float32"
+            self.weights[full] = (np.abs(values) if role == "moving_variance" else values).astype(dtype)
+            self.graph.weights[full] = WeightSpec(full, tuple(shape), dtype)
         node = Node(name, op, name, inputs, (), attrs, roles, mask, initial_state)
         made = infer_node(node, self.graph.tensors)
         outputs = tuple(f"{name}:{k}" if k else name for k in range(len(made)))
