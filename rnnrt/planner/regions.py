@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir.dims import BATCH, DimLike
+from ..ir.dims import DimLike
 from ..ir.graph import Graph, Node, TensorSpec
+from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import time_kind
 
 __all__ = ["ALIAS_OPS", "Schedule", "schedule"]
@@ -30,18 +31,19 @@ class Schedule:
     home: dict[str, int]  # tensor -> region that makes it (-1: an input)
 
 
-def _walks(node: Node, tensors: dict[str, TensorSpec], timed: dict[str, bool]) -> bool:
+def _walks(node: Node, tensors: dict[str, TensorSpec], timed: dict[str, bool], inside: frozenset[str]) -> bool:
     kind, _ = time_kind(node, tensors)
     read = node.inputs if kind == "step" else node.inputs[:1]
     if kind not in ("step", "recurrent", "last", "causal") or not read or not all(timed[t] for t in read):
         return False
-    # rows that are not the model's (inside TimeDistributed), and sequences of different lengths, are not cut
-    shapes = [tensors[t].shape for t in (*read, *([node.mask] if node.mask else [])) if timed[t]]
-    return all(s[0] == BATCH and s[1] == shapes[0][1] for s in shapes)
+    # what lies inside a TimeDistributed, and sequences of different lengths, are not cut
+    lengths = {tensors[t].shape[1] for t in (*read, *([node.mask] if node.mask else [])) if timed[t]}
+    return len(lengths) == 1 and not inside.intersection(node.inputs)
 
 
 def schedule(graph: Graph, tensors: dict[str, TensorSpec], timed: dict[str, bool]) -> Schedule:
     """Group the graph's ops (aliases left out) into regions."""
+    inside = folded_tensors(graph)
     key_of: dict[str, _Key] = {}  # tensor -> key of its maker
     node_key: dict[str, _Key] = {}
     for n in graph.nodes:
@@ -49,7 +51,7 @@ def schedule(graph: Graph, tensors: dict[str, TensorSpec], timed: dict[str, bool
             if n.inputs[0] in key_of:
                 key_of[n.outputs[0]] = key_of[n.inputs[0]]
             continue
-        walks = _walks(n, tensors, timed)
+        walks = _walks(n, tensors, timed, inside)
         time = str(tensors[n.inputs[0]].shape[1]) if walks else ""
         level = 0
         for t in graph.reads(n):

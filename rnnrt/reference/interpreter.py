@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.dims import BATCH, format_shape
+from ..ir.dims import format_shape
 from ..ir.graph import Graph, Node
 from ..ir.halves import widen
 from ..ir.ops import OPS
 from ..ir.ops.spec import check_attrs
+from ..ir.passes.folded import folded_tensors
 from . import (  # noqa: F401  (they register)
     activations,
     axes,
@@ -51,6 +52,7 @@ class Interpreter:
     def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray], dtype: Any = np.float64) -> None:
         self.graph = graph
         self.dtype = np.dtype(dtype).type
+        self._folded = folded_tensors(graph)
         self._attrs = {n.id: check_attrs(OPS[n.op], n.attrs) for n in graph.nodes}
         self._weights = {
             n.id: {role: widen(weights[w]).astype(self.dtype) for role, w in n.weights.items()}
@@ -168,7 +170,7 @@ class ReferenceSession:
     def _kept(self, node: Node, entry: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What a node takes to the next chunk; nothing where it has a sequence of its own at each time step."""
         interp = self._interpreter
-        if interp.graph.tensors[node.inputs[0]].shape[0] != BATCH:
+        if node.inputs[0] in interp._folded:
             return {}
         if interp.graph.session == "sequence":
             return entry
