@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .custom import register_cell, register_layer
 from .errors import (
     BackendError,
     ConversionError,
@@ -50,6 +51,8 @@ __all__ = [
     "info",
     "load",
     "stores",
+    "register_cell",
+    "register_layer",
     "verify",
 ]
 

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import BackendError, ConversionError, FormatError
+from .custom import given
+from .errors import BackendError, FormatError
 from .format import proof as proofs
 from .format.reader import ModelFile, read
 from .model import Model
@@ -32,11 +33,11 @@ def _is_keras(path: str) -> bool:
     return any(start.startswith(s) for s in _KERAS_SIGNATURES)
 
 
-def _convert_in_memory(path: str, custom_objects: dict | None) -> ModelFile:
+def _convert_in_memory(path: str) -> ModelFile:
     from .convert import build
     from .convert.proof import make
 
-    built = build(path, custom_objects=custom_objects)
+    built = build(path)
     producer = f"rnnrt, in memory, from Keras {built.source['keras_version']}"
     metadata = {"rnnrt.source_sha256": built.source["sha256"], "rnnrt.producer": producer}
     proof = make(built.graph, built.weights)
@@ -61,6 +62,9 @@ def load(
         ``cpu``.
     threads
         Threads of one call: 1. A model may be called from any number of threads at once.
+    custom_objects
+        Classes by name for cells and layers of your own, before those of :func:`rnnrt.register_cell` and
+        :func:`rnnrt.register_layer`; see :mod:`rnnrt.custom`.
     verify
         Replay the proof that the file carries: FormatError where this machine does not give what its maker got.
 
@@ -78,10 +82,9 @@ def load(
     if threads > 1:
         raise BackendError("threads: this version runs a call on one thread; run several calls side by side instead")
     name = os.fsdecode(os.fspath(path))
-    file = _convert_in_memory(name, custom_objects) if _is_keras(name) else read(name)
-    if custom_objects and not _is_keras(name):
-        raise ConversionError("custom_objects: custom layers and cells are not supported by this version of rnnrt")
-    model = Model(file)
+    with given(custom_objects):
+        file = _convert_in_memory(name) if _is_keras(name) else read(name)
+        model = Model(file)
     if verify:
         if file.proof is None:
             raise FormatError(f"{name}: the file carries no proof to verify")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import backends
+from .custom.host import hosts_of
 from .errors import ShapeError, StateError
 from .format.reader import ModelFile
 from .ir.passes.layers import layer_rows, parameter_count
@@ -63,6 +64,9 @@ class Model(native.Program):
         self.file = file
         self.graph = file.graph
         plan = lower(file.graph, dict(file.weights), native.op_kinds())
+        if plan.host_nodes:
+            hosts = hosts_of(file.graph, file.weights)
+            plan.hosts.update({op: hosts[node] for op, node in plan.host_nodes.items()})
         super().__init__(
             backends.cpu(),
             plan,

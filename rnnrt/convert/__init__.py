@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..custom import given
 from ..errors import ConversionError, UnsupportedLayerError
 from ..format import writer
 from ..format.proof import Proof, replay
@@ -57,11 +58,6 @@ def _ignored(source: Source, found: dict[str, list[str]]) -> dict[str, list[str]
     return {**found, **{what: [] for what in source.ignored}}
 
 
-def _no_custom(custom_objects: dict | None) -> None:
-    if custom_objects:
-        raise ConversionError("custom_objects: custom layers and cells are not supported yet")
-
-
 def build(
     src: str | os.PathLike,
     *,
@@ -81,6 +77,8 @@ def build(
     inputs, outputs
         A layer's name, or several, at which the model is cut. An input that the rest reaches only as an
         ``initial_state`` need not be named: the state itself becomes an input, ``<layer>/h``.
+    custom_objects
+        Classes by name for cells and layers of one's own, before the registered ones; see :mod:`rnnrt.custom`.
 
     Raises
     ------
@@ -88,8 +86,7 @@ def build(
         For a file that is not Keras's, is damaged or does not fit together; UnsupportedLayerError for a layer
         that rnnrt does not compute, naming it and all others.
     """
-    _no_custom(custom_objects)
-    with open_source(src, architecture) as source:
+    with given(custom_objects), open_source(src, architecture) as source:
         a = assemble(source, inputs, outputs)
         return Built(a.graph, a.weights, _facts(source), _ignored(source, a.ignored), a.layers, a.face)
 
@@ -106,8 +103,7 @@ def check(
 
     Raises ConversionError where the file is no Keras model at all.
     """
-    _no_custom(custom_objects)
-    with open_source(src, architecture) as source:
+    with given(custom_objects), open_source(src, architecture) as source:
         report = CheckReport(False, _facts(source), ignored=_ignored(source, {}))
         try:
             found = survey(source, inputs, outputs).builder
@@ -179,7 +175,8 @@ def convert(
     built = build(src, architecture=architecture, inputs=inputs, outputs=outputs, custom_objects=custom_objects)
     if os.path.exists(target) and os.path.samefile(target, source_path):
         raise ConversionError(f"{target}: the result would replace its source; give another dst")
-    proof = proof_maker.make(built.graph, built.weights)
+    with given(custom_objects):
+        proof = proof_maker.make(built.graph, built.weights)
     with tempfile.TemporaryDirectory(prefix=".rnnrt-", dir=os.path.dirname(os.path.abspath(target))) as folder:
         part = os.path.join(folder, "model.rnnrt")
         writer.write(
@@ -190,7 +187,8 @@ def convert(
             source_sha256=built.source["sha256"],
             producer=f"rnnrt, from Keras {built.source['keras_version']}",
         )
-        error, tolerance = _replay(part, target, built.graph, proof, max_error, load)
+        with given(custom_objects):
+            error, tolerance = _replay(part, target, built.graph, proof, max_error, load)
         nbytes = os.path.getsize(part)
         os.replace(part, target)
     streams, message = stream_facts(built.graph)

@@ -14,6 +14,7 @@ from ..ir.activations import activation_from_json, activation_to_json
 from ..ir.dims import Dim, dim_from_json, dim_to_json, symbols_of
 from ..ir.graph import Graph, InputSpec, Node, TensorSpec, WeightSpec
 from ..ir.ops import OPS
+from ..ir.ops.host import HOST_OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.validate import validate
 from .header import MAX_RANK
@@ -47,7 +48,8 @@ _SENSELESS = (
 def features(graph: Graph) -> list[str]:
     """The named features that a runtime must have to run this graph, sorted (``rnnrt.requires``)."""
     used = {t.dtype for t in graph.tensors.values()} | {w.dtype for w in graph.weights.values()}
-    return sorted(used & _DTYPE_FEATURES)
+    host = {"host"} if any(n.op in HOST_OPS for n in graph.nodes) else set()
+    return sorted(used & _DTYPE_FEATURES | host)
 
 
 # ---------------------------------------------------------------- checks of JSON values

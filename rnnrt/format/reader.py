@@ -25,7 +25,7 @@ __all__ = ["FORMAT_VERSION", "SUPPORTED_FEATURES", "ModelFile", "read"]
 
 FORMAT_VERSION = "1"
 # names of codec.features that this version can run
-SUPPORTED_FEATURES: frozenset[str] = frozenset({"float64", "float16", "bfloat16"})
+SUPPORTED_FEATURES: frozenset[str] = frozenset({"float64", "float16", "bfloat16", "host"})
 
 REQUIRED_KEYS = ("rnnrt.format_version", "rnnrt.requires", "rnnrt.graph", "rnnrt.session")
 CHECKSUM_KEYS = ("rnnrt.crc32", header.CRC_KEY)

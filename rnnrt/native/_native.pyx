@@ -19,5 +19,7 @@ from rnnrt.errors import BackendError, FormatError, RnnrtError, ShapeError, Stat
 cnp.import_array()
 
 include "facts.pxi"
+include "host.pxi"
 include "program.pxi"
 include "session.pxi"
+include "pool.pxi"

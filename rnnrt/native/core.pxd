@@ -57,6 +57,31 @@ cdef extern from "include/rnnrt.h" nogil:
         int32_t dtype
         int32_t device
 
+    ctypedef struct rnnrt_host_tensor:
+        void *data
+        int32_t dtype
+        int32_t rank
+        int64_t shape[8]
+        int64_t batch_stride
+
+    ctypedef struct rnnrt_host_call:
+        uint32_t struct_size
+        int32_t op
+        const rnnrt_host_tensor *in_ "in"
+        int64_t n_in
+        const rnnrt_host_tensor *out
+        int64_t n_out
+        const rnnrt_host_tensor *init
+        int64_t n_init
+        const rnnrt_host_tensor *mask
+        char *rows
+        int64_t row_bytes
+        const int64_t *state_offset
+        const int64_t *state_floats
+        int64_t n_state
+        int64_t has_output
+        int64_t position
+
     ctypedef struct rnnrt_call:
         uint32_t struct_size
         uint32_t flags
@@ -65,6 +90,8 @@ cdef extern from "include/rnnrt.h" nogil:
         const rnnrt_buffer *outputs
         int (*poll)(void *) noexcept nogil
         void *poll_context
+        int32_t (*host)(void *, const rnnrt_host_call *) noexcept nogil
+        void *host_context
 
     ctypedef struct rnnrt_model_options:
         uint32_t struct_size
@@ -80,6 +107,8 @@ cdef extern from "include/rnnrt.h" nogil:
     ctypedef struct rnnrt_model:
         pass
     ctypedef struct rnnrt_session:
+        pass
+    ctypedef struct rnnrt_pool:
         pass
 
     ctypedef struct rnnrt_backend:
@@ -98,6 +127,12 @@ cdef extern from "include/rnnrt.h" nogil:
         int32_t (*session_run)(rnnrt_session *, const rnnrt_call *, rnnrt_error *) noexcept nogil
         int32_t (*session_get_rows)(rnnrt_session *, int64_t, int64_t, void *, rnnrt_error *) noexcept nogil
         int32_t (*session_set_rows)(rnnrt_session *, int64_t, int64_t, const void *, rnnrt_error *) noexcept nogil
+        int32_t (*pool_create)(rnnrt_model *, int64_t, rnnrt_pool **, rnnrt_error *) noexcept nogil
+        void (*pool_release)(rnnrt_pool *) noexcept nogil
+        int32_t (*pool_reserve)(rnnrt_pool *, int64_t, rnnrt_error *) noexcept nogil
+        int32_t (*pool_run)(rnnrt_pool *, const int64_t *, const rnnrt_call *, rnnrt_error *) noexcept nogil
+        int32_t (*pool_get_rows)(rnnrt_pool *, const int64_t *, int64_t, void *, rnnrt_error *) noexcept nogil
+        int32_t (*pool_set_rows)(rnnrt_pool *, const int64_t *, int64_t, const void *, rnnrt_error *) noexcept nogil
 
     const rnnrt_backend *rnnrt_cpu_backend()
     int32_t rnnrt_backend_open(const char *, const rnnrt_backend **, rnnrt_error *)

@@ -78,6 +78,7 @@ cdef class Program:
     cdef readonly object plan
     cdef readonly str kernels
     cdef object single_output         # the output structure is one array
+    cdef dict hosts                   # op -> function of a class of the user's; None where there is none
 
     def __cinit__(self):
         self.api = NULL
@@ -107,6 +108,7 @@ cdef class Program:
         for i in range(self.n_out):
             axes, dtype, timed = outputs[i]
             _read_spec(&self.outputs[i], axes, dtype, timed, 0, None)
+        self.hosts = {i: plan.hosts[i] for i in plan.hosts} or None
         self.single = self.n_in == 1
         self.single_output = single_output
         p.struct_size = sizeof(p)
@@ -155,8 +157,10 @@ cdef class Program:
         if self.model != NULL:
             self.api.model_release(self.model)
 
-    cdef int _fail(self, rnnrt_error *err, list interrupts) except -1:
+    cdef int _fail(self, rnnrt_error *err, list interrupts, list host=None) except -1:
         """Raise the exception that a status means, with the layer's path."""
+        if err.code == RNNRT_EHOST and host is not None and host[1] is not None:
+            raise host[1]
         place = self.plan.places[err.op] if 0 <= err.op < len(self.plan.places) else ""
         at = f"{place}: " if place else ""
         text = err.msg.decode(errors="replace")
@@ -222,10 +226,16 @@ cdef class Program:
         cdef rnnrt_error err
         cdef int32_t rc
         cdef list interrupts
+        cdef list host = None
         err.msg[0] = 0
         call.struct_size = sizeof(rnnrt_call)
         call.flags = 0
         call.poll = NULL
+        call.host = NULL
+        if self.hosts is not None:
+            host = [self.hosts, None, {}]
+            call.host = _host
+            call.host_context = <void *>host
         if self._cost(call.symbols) < NOGIL_NS:
             if session != NULL:
                 rc = self.api.session_run(session, call, &err)
@@ -242,7 +252,7 @@ cdef class Program:
                 else:
                     rc = self.api.model_run(self.model, call, &err)
         if rc:
-            self._fail(&err, interrupts)
+            self._fail(&err, interrupts, host)
         return 0
 
     cdef bint _fits(self, IoSpec *s, object x, bint step, bint whole, int64_t *symbols, rnnrt_buffer *out):

@@ -17,6 +17,8 @@ from ..ir.halves import widen
 from ..ir.ops import OPS
 from ..ir.ops.doubles import DOUBLE_OPS
 from ..ir.ops.spec import check_attrs
+from ..ir.ops.host import HOST_OPS
+from ..ir.ops.masks import MASK_OPS
 from ..ir.passes.streamability import TIME, Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
@@ -100,6 +102,8 @@ class _Lowering:
         self.places: list[str] = []
         self.region_times: list[DimLike | None] = list(self.plan.times)
 
+        self.flat: dict[str, int] = {}
+        self.host_nodes: dict[int, str] = {}
     def roots(self) -> None:
         """Follow aliases to the tensor that owns the memory."""
         for t in self.tensors:
@@ -203,6 +207,8 @@ class _Lowering:
                 taken.add(root)
                 row[2 + _RANK], row[3 + _RANK] = 2, io
                 out.append(self.index[root])
+        if node.op in HOST_OPS:
+            self.host_nodes[len(self.ops)] = node.id
                 continue
             spec = self.tensors[t]
             dims = [self.dims.index(d) for d in spec.shape]
@@ -328,3 +334,4 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
         state_info=low.states.info,
         state_targets=low.state_targets(),
     )
+        host_nodes=low.host_nodes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -137,3 +138,5 @@ class Plan:
     output_info: list[OutputInfo] = field(default_factory=list)
     state_info: list[StateInfo] = field(default_factory=list)
     state_targets: dict[int, list[str]] = field(default_factory=dict)  # input number -> states
+    host_nodes: dict[int, str] = field(default_factory=dict)  # op -> node id, of classes of the user's own
+    hosts: dict[int, Any] = field(default_factory=dict)  # op -> what runs it; Model fills it

@@ -23,6 +23,7 @@ from . import (  # noqa: F401  (they register)
     functions,
     gru,
     lstm,
+    host,
     masks,
     merge,
     normalize,

@@ -30,7 +30,7 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *m, rnnrt_workspace *ws, const 
         if (call->inputs[i].dtype < 0 || call->inputs[i].dtype > RNNRT_BOOL || !(p->inputs[i].dtypes >> call->inputs[i].dtype & 1))
             return rnnrt_fail(err, RNNRT_EINVAL, -1, 30, i);
     attach(m, ws, call);
-    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims};
+    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL};
     for (int64_t i = 0; i < p->n_ops; i++) {
         const rnnrt_op *op = &m->ops[i];
         if (!op->cls->precheck || p->tensors[m->root[op->in[0]]].role != RNNRT_TENSOR_INPUT)
@@ -106,7 +106,8 @@ int32_t rnnrt_execute(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_cal
                       rnnrt_error *err)
 {
     attach(m, ws, call);
-    rnnrt_run run = {&m->plan, m->kernels, ws->views, rows, m->plan.row_bytes, ws->arena + ws->scratch_at, carry, 1, 1, 0, err, ws->dims};
+    rnnrt_run run = {&m->plan, m->kernels, ws->views, rows, m->plan.row_bytes, ws->arena + ws->scratch_at, carry, 1, 1, 0, err, ws->dims,
+                     call->host, call->host_context};
     rnnrt_fpenv env = rnnrt_fpenv_enter();
     int32_t rc = walk(m, ws, call, &run);
     rnnrt_fpenv_leave(env);

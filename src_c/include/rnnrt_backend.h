@@ -125,6 +125,30 @@ typedef struct rnnrt_buffer {
     int32_t device;               /* DLPack: 1 CPU, 2 CUDA, 3 pinned host */
 } rnnrt_buffer;
 
+/* A host op (a class of the user's own) as its function sees one tile: dense rows, batch_stride elements apart. */
+typedef struct rnnrt_host_tensor {
+    void *data;
+    int32_t dtype, rank;
+    int64_t shape[RNNRT_MAX_RANK];
+    int64_t batch_stride;
+} rnnrt_host_tensor;
+
+typedef struct rnnrt_host_call {
+    uint32_t struct_size;
+    int32_t op;                   /* index in the plan */
+    const rnnrt_host_tensor *in; int64_t n_in;
+    const rnnrt_host_tensor *out; int64_t n_out;
+    const rnnrt_host_tensor *init; int64_t n_init; /* where the states start, in the first tile of a pure run */
+    const rnnrt_host_tensor *mask;                 /* or NULL */
+    char *rows; int64_t row_bytes;                 /* state rows; slots lie at these offsets */
+    const int64_t *state_offset, *state_floats; int64_t n_state;
+    int64_t has_output;           /* offset of an int32, or -1 */
+    int64_t position;             /* index of the tile's first step in the call */
+} rnnrt_host_call;
+
+/* Non-zero: it failed, and the host knows why. */
+typedef int32_t rnnrt_host_fn(void *context, const rnnrt_host_call *call);
+
 /* One predict or one session call. Buffers are dense, row-major, of the sizes that the symbols imply. */
 typedef struct rnnrt_call {
     uint32_t struct_size;
@@ -134,6 +158,8 @@ typedef struct rnnrt_call {
     const rnnrt_buffer *outputs;
     int (*poll)(void *context);   /* non-zero: stop; may be NULL */
     void *poll_context;
+    rnnrt_host_fn *host;          /* runs the host ops; may be NULL where the plan has none */
+    void *host_context;
 } rnnrt_call;
 
 typedef struct rnnrt_model_options {
@@ -151,6 +177,7 @@ typedef struct rnnrt_device_info {
 
 typedef struct rnnrt_model rnnrt_model;
 typedef struct rnnrt_session rnnrt_session;
+typedef struct rnnrt_pool rnnrt_pool;
 
 typedef struct rnnrt_backend {
     uint32_t struct_size;
@@ -177,6 +204,18 @@ typedef struct rnnrt_backend {
     /* Rows [first, first+count) as flat bytes of row_bytes each: the same layout on every backend. */
     int32_t (*session_get_rows)(rnnrt_session *session, int64_t first, int64_t count, void *out, rnnrt_error *err);
     int32_t (*session_set_rows)(rnnrt_session *session, int64_t first, int64_t count, const void *in, rnnrt_error *err);
+    /* A pool: rows of state that are run in any selection, by any number of threads at once. The caller sees to it
+     * that no row is in two calls at once, and that rows are reserved (by one thread at a time) and set before
+     * they are used. max_batch: the largest batch of single steps; such steps never allocate. */
+    int32_t (*pool_create)(rnnrt_model *model, int64_t max_batch, rnnrt_pool **out, rnnrt_error *err);
+    void (*pool_release)(rnnrt_pool *pool);
+    /* Room for rows [0, rows); what is there stays where it is. */
+    int32_t (*pool_reserve)(rnnrt_pool *pool, int64_t rows, rnnrt_error *err);
+    /* One call on the rows named, symbol 0 of them, all different. Commits, or leaves all of them as they were. */
+    int32_t (*pool_run)(rnnrt_pool *pool, const int64_t *rows, const rnnrt_call *call, rnnrt_error *err);
+    int32_t (*pool_get_rows)(rnnrt_pool *pool, const int64_t *rows, int64_t count, void *out, rnnrt_error *err);
+    /* in == NULL: zero rows */
+    int32_t (*pool_set_rows)(rnnrt_pool *pool, const int64_t *rows, int64_t count, const void *in, rnnrt_error *err);
 } rnnrt_backend;
 
 /* The one exported symbol of a plugin: refuses a host of another major ABI with RNNRT_EABI. */

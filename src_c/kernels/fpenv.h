@@ -15,9 +15,17 @@ static inline rnnrt_fpenv rnnrt_fpenv_enter(void)
     return old;
 }
 static inline void rnnrt_fpenv_leave(rnnrt_fpenv old) { _mm_setcsr(old); }
+/* What foreign code expects: denormals kept, all exceptions masked. Leave it with rnnrt_fpenv_leave. */
+static inline rnnrt_fpenv rnnrt_fpenv_plain(void)
+{
+    rnnrt_fpenv old = _mm_getcsr();
+    _mm_setcsr(0x1f80u);
+    return old;
+}
 #else
 typedef int rnnrt_fpenv;
 static inline rnnrt_fpenv rnnrt_fpenv_enter(void) { return 0; }
+static inline rnnrt_fpenv rnnrt_fpenv_plain(void) { return 0; }
 static inline void rnnrt_fpenv_leave(rnnrt_fpenv old) { (void)old; }
 #endif
 

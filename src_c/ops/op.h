@@ -58,6 +58,8 @@ typedef struct rnnrt_run {
     int64_t position;            /* index of the tile's first step */
     rnnrt_error *err;
     const int64_t *dims;         /* evaluated, of the whole call; a walked axis has the view's steps */
+    rnnrt_host_fn *host;         /* of the call; NULL where it has none */
+    void *host_context;
 } rnnrt_run;
 
 typedef struct rnnrt_op_class {

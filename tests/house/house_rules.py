@@ -28,15 +28,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ir": {"errors"},
     "structure": {"errors"},
     "snapshot": {"errors"},
-    "reference": {"ir", "errors"},
+    "custom": {"ir", "errors"},
+    "reference": {"ir", "custom", "errors"},
     "format": {"ir", "errors"},
     "native": {"errors"},
     "backends": {"native", "errors"},
     "planner": {"ir", "native", "errors"},
-    "convert": {"ir", "format.writer", "format.proof", "reference", "errors", "summary"},
+    "convert": {"ir", "format.writer", "format.proof", "reference", "custom", "errors", "summary"},
     **dict.fromkeys(
         ("model", "session"),  # two files of one room
-        {"format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "model", "session", "errors"},
+        {
+            *("format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "custom"),
+            *("model", "session", "errors"),
+        },
     ),
     "streams": {"model", "session", "structure", "errors"},
     "cli": {"", "errors", "summary"},

@@ -138,9 +138,7 @@ def test_max_error_bounds_the_proof(source, tmp_path):
     assert not (tmp_path / "b.rnnrt").exists()
 
 
-@pytest.mark.parametrize(
-    "options", [{"weights": "float16"}, {"weights": "int8"}, {"calibration": [1]}, {"custom_objects": {"a": 1}}]
-)
+@pytest.mark.parametrize("options", [{"weights": "float16"}, {"weights": "int8"}, {"calibration": [1]}])
 def test_what_is_not_there_yet_is_said(source, tmp_path, options):
     with pytest.raises(ConversionError, match="not supported yet"):
         convert(source, **options)

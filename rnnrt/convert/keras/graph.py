@@ -13,7 +13,8 @@ from ...ir.ops import OPS, ShapeMismatch, infer_node
 from ...ir.ops.doubles import DOUBLE_OPS
 from ...ir.ops.masks import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
-from .layers import REFUSED, REGISTRY
+from .layers import REFUSED, REGISTRY, Entry
+from .layers.custom import custom_call
 from .masks import with_masks
 from .operations import is_operation, run
 from .options import check_options, note_ignored
@@ -298,6 +299,10 @@ class GraphBuilder:
             out = run(call, args, kwargs)
             self.built.append((path, spec.class_name))
             return out
+        own = custom_call(call, args) if entry is None or spec.class_name == "RNN" else None
+        if own is not None:
+            self.built.append((path, spec.class_name))
+            return own
         if entry is None:
             why, remedy = REFUSED.get(spec.class_name, _unknown(spec))
             raise call.refuse(why, remedy.replace("[...] before it", f"[{self._before(args)}]"))
@@ -382,5 +387,6 @@ def _refill(structure: Any, values: Iterator[Value]) -> Any:
 def _unknown(spec: LayerSpec) -> tuple[str, str]:
     return (
         "a class that rnnrt does not know, and whose code is not in the file",
-        "if it is a training-only head, cut it off with outputs=[...] before it",
+        f"write it in NumPy and register it with rnnrt.register_layer({spec.class_name!r}, cls), or, if it is a "
+        "training-only head, cut it off with outputs=[...] before it",
     )

@@ -12,6 +12,7 @@ from . import (  # noqa: F401  (they register)
     elementwise,
     functions,
     masks,
+    host,
     matrix,
     merge,
     normalize,

@@ -132,7 +132,7 @@ def infer_node(node: Node, tensors: dict[str, TensorSpec]) -> list[tuple[Shape, 
             raise ShapeMismatch(
                 f"{node.name}: the mask must be bool (batch, time), got {mask.dtype} {format_shape(mask.shape)}"
             )
-    states = spec.states(attrs)
+    states = [s for s in spec.states(attrs) if s.keras]
     if node.initial_state and len(node.initial_state) != len(states):
         raise ShapeMismatch(f"{node.name}: {len(states)} initial states expected, got {len(node.initial_state)}")
     for t, s in zip(node.initial_state, states):

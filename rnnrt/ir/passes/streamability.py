@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..dims import symbol
 from ..graph import Graph, Node, Shape, TensorSpec
 from ..ops import OPS, ShapeMismatch, infer_node
+from ..ops.host import signature_of
 from ..ops.recurrent import RECURRENT_OPS
 from ..ops.spec import check_attrs
 
@@ -40,6 +41,13 @@ class Streamability:
     def message(self) -> str:
         """One sentence for errors and for ``check``."""
         return "streams" if self.ok else f"{self.layer}: {self.reason}"
+
+
+def sequence_outputs(node: Node) -> int:
+    """Of an op that loops over time the number of its outputs before the states; 0 for other ops."""
+    if node.op == "host_cell":
+        return len(signature_of(node.attrs).outputs)
+    return int(node.op in RECURRENT_OPS)
 
 
 def time_kind(node: Node, tensors: dict[str, TensorSpec]) -> tuple[str, str]:
@@ -76,12 +84,13 @@ def timed_tensors(graph: Graph) -> dict[str, bool]:
         timed[i.tensor] = i.role == "data" and (rank >= 3 or (rank == 2 and _steps(i.tensor, consumers)))
     for n in graph.nodes:
         kind, _ = time_kind(n, graph.tensors)
-        source = bool(n.inputs) and all(timed[t] for t in (n.inputs[:1] if n.op in RECURRENT_OPS else n.inputs))
+        loop = sequence_outputs(n)
+        source = bool(n.inputs) and all(timed[t] for t in (n.inputs[:1] if loop else n.inputs))
         flat = bool(n.inputs) and all(len(graph.tensors[t].shape) >= 3 for t in n.inputs)
         for k, t in enumerate(n.outputs):
             rank = len(graph.tensors[t].shape)
-            if n.op in RECURRENT_OPS:
-                timed[t] = k == 0 and rank >= 3
+            if loop:
+                timed[t] = k < loop and rank >= 3 and bool(n.attrs.get("return_sequences"))
             elif kind == "unfold":
                 timed[t] = True
             elif kind == "fold":
@@ -138,7 +147,8 @@ def _mark_node(
             return ["step"] * len(node.outputs), ""
         if kind == "recurrent":
             first = "step" if node.attrs.get("return_sequences") else "sequence"
-            return [first] + ["sequence"] * (len(node.outputs) - 1), ""
+            leading = sequence_outputs(node) or 1
+            return [first] * leading + ["sequence"] * (len(node.outputs) - leading), ""
         return ["step"] * len(node.outputs), ""
     if kind in ("recurrent", "causal") or node.op == "repeat_vector":
         return [], "it needs a sequence that is complete only after a layer that collapses the time axis"
@@ -161,7 +171,7 @@ def analyse(graph: Graph) -> Streamability:
             return Streamability(False, i.name, "this input has no time axis")
     for n in graph.nodes:
         kind, reason = time_kind(n, graph.tensors)
-        if kind == "mix" and n.op in RECURRENT_OPS and marks[n.inputs[0]] != "step":
+        if kind == "mix" and sequence_outputs(n) and marks[n.inputs[0]] != "step":
             kind = "recurrent"
         out, why = _mark_node(n, kind, reason, marks, state_inputs)
         if why:
