@@ -50,7 +50,8 @@ class Keras:
             name = f"cudnn_{spec.class_name[5:].lower()}"
             source = importlib.import_module(f"tf_keras.src.layers.rnn.{name}")
             return getattr(source, spec.class_name)(**config)
-        return getattr(self.module.layers, spec.class_name)(**config)
+        home = self.module if spec.class_name == "Sequential" else self.module.layers
+        return getattr(home, spec.class_name)(**config)
 
     def _value(self, value: Any) -> Any:
         """A layer's argument: a layer, a list of layers, or plain data."""
