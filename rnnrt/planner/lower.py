@@ -16,6 +16,7 @@ from ..ir.graph import Graph, Node
 from ..ir.halves import widen
 from ..ir.ops import OPS
 from ..ir.ops.doubles import DOUBLE_OPS
+from ..ir.ops.masks import MASK_OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.ops.host import HOST_OPS
 from ..ir.ops.masks import MASK_OPS
@@ -99,6 +100,7 @@ class _Lowering:
         self.weight_arrays: list[np.ndarray] = []
         self.ops: list[list[int]] = []
         self.op_regions: list[int] = []
+        self.flat: dict[str, int] = {}
         self.places: list[str] = []
         self.region_times: list[DimLike | None] = list(self.plan.times)
 
@@ -173,6 +175,19 @@ class _Lowering:
         self.op_regions.append(region)
         self.places.append(place)
 
+    def read(self, t: str, node: Node) -> int:
+        """The tensor as an op reads it: (batch, time) is rows of features to an op that does not walk the steps."""
+        if not (self.timed[t] and len(self.tensors[t].shape) == 2) or node.op in MASK_OPS:
+            return self.index[t]
+        if self.plan.times[self.plan.region_of[node.id]] is not None:
+            return self.index[t]
+        if t not in self.flat:
+            row = list(self.rows[self.index[t]])
+            row[2 + _RANK : 8 + _RANK] = [0, -1, self.index[self.root[t]], 0, 0, 0]
+            self.flat[t] = len(self.rows)
+            self.rows.append(row)
+        return self.flat[t]
+
     def lower_node(self, node: Node, kinds: dict[str, int]) -> None:
         """A graph node as a program op."""
         attrs = check_attrs(OPS[node.op], node.attrs)
@@ -186,7 +201,7 @@ class _Lowering:
             {
                 "flags": sum(bit for name, bit in _FLAGS.items() if attrs.get(name)),
                 "mask": self.index[node.mask] if node.mask else -1,
-                "in": [self.index[t] for t in node.inputs],
+                "in": [self.read(t, node) for t in node.inputs],
                 "out": [self.index[t] for t in node.outputs],
                 "weight": [self.weight(node.weights[r]) if r in node.weights else -1 for r in roles],
                 "state": self.states.of(node, attrs, at_batch, ins[0].dtype if ins else "float32"),

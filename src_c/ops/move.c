@@ -22,7 +22,7 @@ static int32_t repeat_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
         return rc;
     const rnnrt_plan_tensor *x = &v->plan->tensors[op->in[0]], *y = &v->plan->tensors[op->out[0]];
     const rnnrt_plan_dim *n = &v->plan->dims[y->dims[1]];
-    if (op->desc->n_attr != 1 || op->attr[0] < 1 || x->rank != 2 || y->rank != 3 || x->dtype != y->dtype || x->timed
+    if (op->desc->n_attr != 1 || op->attr[0] < 1 || x->rank != 2 || y->rank != 3 || x->dtype != y->dtype || v->plan->regions[op->desc->region].time_dim >= 0
         || y->storage != RNNRT_STORE_WHOLE || n->kind != RNNRT_DIM_CONST || n->m != op->attr[0]
         || x->dims[1] != y->dims[2])
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
@@ -32,7 +32,7 @@ static int32_t repeat_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
 static int32_t repeat_run(const rnnrt_run *run, const rnnrt_op *op)
 {
     const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    int64_t item = rnnrt_dtype_size(x->dtype), bytes = x->width * item;
+    int64_t item = rnnrt_dtype_size(x->dtype), bytes = x->steps * x->width * item;
     for (int64_t b = 0; b < x->batch; b++)
         for (int64_t i = 0; i < op->attr[0]; i++)
             memcpy(y->data + b * y->batch_stride * item + i * bytes, x->data + b * x->batch_stride * item, (size_t)bytes);

@@ -189,7 +189,9 @@ def assemble(source: Source, inputs: Any = None, outputs: Any = None) -> Assembl
     if not order:
         raise ConversionError("nothing of the model's inputs is left between the cuts")
     used = {w for n in nodes for w in n.weights.values()}
-    keep = {p: leaf for p, leaf in builder.leaves.items() if any(f"{p}.{x.role}" in used for x in leaf.parts)}
+    # a nested model's arrays lie together, also those of an output that nobody reads
+    top = {p.split("/")[0] for p, leaf in builder.leaves.items() if any(f"{p}.{x.role}" in used for x in leaf.parts)}
+    keep = {p: leaf for p, leaf in builder.leaves.items() if p.split("/")[0] in top}
     weights = load(model, keep, source.weights, _weighted, source.path)
     nodes = _with_layout_attrs(nodes, keep)
     weights = {k: v for k, v in weights.items() if k in used}
