@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..ir.dims import BATCH, DimLike, symbols_of
+from ..ir.dims import DimLike, symbols_of
 from ..ir.graph import Graph, Node
 from ..ir.halves import widen
 from ..ir.ops import OPS
@@ -20,6 +20,7 @@ from ..ir.ops.masks import MASK_OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.ops.host import HOST_OPS
 from ..ir.ops.masks import MASK_OPS
+from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import TIME, Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
@@ -87,6 +88,7 @@ class _Lowering:
         self.stream = stream
         self.tensors = stream.tensors if stream.ok else graph.tensors
         self.timed = timed_tensors(graph)
+        self.inside = folded_tensors(graph)
         self.plan: Schedule = schedule(graph, self.tensors, self.timed)
         self.dims = DimTable()
         self.refs: list[int] = []
@@ -192,7 +194,7 @@ class _Lowering:
         """A graph node as a program op."""
         attrs = check_attrs(OPS[node.op], node.attrs)
         ins = [self.tensors[t] for t in node.inputs]
-        at_batch = bool(ins) and ins[0].shape[0] == BATCH
+        at_batch = bool(ins) and node.inputs[0] not in self.inside
         roles, numbers, reals = ENCODERS[node.op](node, attrs, ins)
         self.add_op(
             kinds[node.op],
