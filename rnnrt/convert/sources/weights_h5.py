@@ -11,7 +11,7 @@ from ...errors import ConversionError
 from . import hdf5, jsontext
 from .base import OrderedWeights, PathWeights, Source
 from .legacy_group import read_group
-from .vars_tree import ROOTS, VarsTree
+from .vars_tree import VarsTree, has_root
 
 __all__ = ["open_weights_h5", "read_architecture"]
 
@@ -57,7 +57,7 @@ def open_weights_h5(file: h5py.File, path: str, sha256: str, architecture: Any) 
     weights: OrderedWeights | PathWeights
     if hdf5.attr_names(file, "layer_names", path) is not None:
         weights, layout = read_group(file, path), "HDF5 with weights by layer"
-    elif any(hdf5.has(file, root, path) for root in ROOTS):
+    elif has_root(file, path):
         weights, layout = VarsTree(file, path), "HDF5 with weights by class and order"
     elif hdf5.has(file, "model_weights", path):
         weights = read_group(hdf5.group(file, "model_weights", path), f"{path}: model_weights")
