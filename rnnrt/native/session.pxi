@@ -1,6 +1,7 @@
 # Sessions: rows of state, and the fast path of step and run.
 
 
+@cython.no_gc_clear  # __dealloc__ needs the program, which the collector would take away first
 cdef class SessionCore:
     """n rows of state on a program's backend. One thread at a time; ``rnnrt.Session`` adds the rest."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
@@ -190,6 +191,19 @@ def test_wrong_rows(rows):
     s = _stack().session(batch_size=2)
     with pytest.raises(rnnrt.StateError):
         s.reset(rows=rows)
+
+
+def test_a_session_in_a_cycle_is_collected():
+    model = _stack()
+    for _ in range(3):
+        s = model.session(batch_size=2)
+        s.run(_x(2, 4, 5))
+        s.itself = s
+        model.last = s  # and its model with it
+        del s
+        gc.collect()
+    del model
+    gc.collect()
 
 
 def test_two_threads_in_one_session_are_refused_not_mixed():
