@@ -5,6 +5,7 @@ Anything that happens once is Python; what happens on each call is a fast path h
 memoryviews would cost ten times as much), and one call into C.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
