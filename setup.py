@@ -42,8 +42,10 @@ if os.environ.get("RNNRT_WERROR"):
 # One thin unit per instruction set; each is a library of its own because build_clib has flags per library.
 ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
+    "avx2_half": ["-mavx2", "-mfma", "-mf16c"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
 }
+ISA_FLAGS["avx512_half"] = ISA_FLAGS["avx512"]
 ISA_UNITS = {os.path.basename(p)[:-2]: p for p in sorted(glob("src_c/kernels/isa/*.c"))}
 
 

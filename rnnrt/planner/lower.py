@@ -14,12 +14,12 @@ from ..errors import FormatError
 from ..ir.dims import DimLike, symbols_of
 from ..ir.graph import Graph, Node
 from ..ir.halves import widen
+from ..ir.narrow import NARROW_ROLES, scale_name
 from ..ir.ops import OPS
 from ..ir.ops.doubles import DOUBLE_OPS
-from ..ir.ops.masks import MASK_OPS
-from ..ir.ops.spec import check_attrs
 from ..ir.ops.host import HOST_OPS
 from ..ir.ops.masks import MASK_OPS
+from ..ir.ops.spec import check_attrs
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import TIME, Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
@@ -98,16 +98,15 @@ class _Lowering:
         self.index: dict[str, int] = {}
         self.rows: list[list[int]] = []
         self.weight_rows: list[list[int]] = []
-        self.weight_index: dict[str, int] = {}
+        self.weight_index: dict[tuple[str, bool], int] = {}
         self.weight_arrays: list[np.ndarray] = []
         self.ops: list[list[int]] = []
         self.op_regions: list[int] = []
         self.flat: dict[str, int] = {}
+        self.host_nodes: dict[int, str] = {}
         self.places: list[str] = []
         self.region_times: list[DimLike | None] = list(self.plan.times)
 
-        self.flat: dict[str, int] = {}
-        self.host_nodes: dict[int, str] = {}
     def roots(self) -> None:
         """Follow aliases to the tensor that owns the memory."""
         for t in self.tensors:
@@ -151,14 +150,26 @@ class _Lowering:
                 + [int(tile), int(self.timed[t]), 0]
             )
 
-    def weight(self, name: str) -> int:
-        """The number of a weight."""
-        if name not in self.weight_index:
-            a = widen(self.weights[name])
-            self.weight_index[name] = len(self.weight_rows)
+    def weight_refs(self, node: Node, roles: list[str]) -> list[int]:
+        """Numbers of a node's weights by role, -1 where there is none, and of their scales.
+
+        Matrices of float16 and int8 stay so where the op's kernels read them; other 16-bit weights are widened.
+        """
+        matrices = [node.weights[r] for r in NARROW_ROLES.get(node.op, ())]
+        dtypes = {str(self.weights[w].dtype) for w in matrices}
+        narrow = matrices if dtypes in ({"float16"}, {"int8"}) else []
+        refs = [self.weight(node.weights[r], node.weights[r] in narrow) if r in node.weights else -1 for r in roles]
+        return refs + [self.weight(scale_name(w)) for w in matrices if dtypes == {"int8"}]
+
+    def weight(self, name: str, narrow: bool = False) -> int:
+        """The number of a weight; narrow: as it is stored."""
+        key = (name, narrow)
+        if key not in self.weight_index:
+            a = self.weights[name] if narrow else widen(self.weights[name])
+            self.weight_index[key] = len(self.weight_rows)
             self.weight_rows.append([DTYPES.index(str(a.dtype)), a.ndim, *a.shape, *[0] * (4 - a.ndim)])
             self.weight_arrays.append(np.ascontiguousarray(a))
-        return self.weight_index[name]
+        return self.weight_index[key]
 
     def span(self, values: list[int]) -> list[int]:
         """Append to refs; (start, count)."""
@@ -196,6 +207,8 @@ class _Lowering:
         ins = [self.tensors[t] for t in node.inputs]
         at_batch = bool(ins) and node.inputs[0] not in self.inside
         roles, numbers, reals = ENCODERS[node.op](node, attrs, ins)
+        if node.op in HOST_OPS:
+            self.host_nodes[len(self.ops)] = node.id
         self.add_op(
             kinds[node.op],
             self.plan.region_of[node.id],
@@ -205,7 +218,7 @@ class _Lowering:
                 "mask": self.index[node.mask] if node.mask else -1,
                 "in": [self.read(t, node) for t in node.inputs],
                 "out": [self.index[t] for t in node.outputs],
-                "weight": [self.weight(node.weights[r]) if r in node.weights else -1 for r in roles],
+                "weight": self.weight_refs(node, roles),
                 "state": self.states.of(node, attrs, at_batch, ins[0].dtype if ins else "float32"),
                 "init": [self.index[t] for t in node.initial_state],
                 "attr": numbers,
@@ -224,8 +237,6 @@ class _Lowering:
                 taken.add(root)
                 row[2 + _RANK], row[3 + _RANK] = 2, io
                 out.append(self.index[root])
-        if node.op in HOST_OPS:
-            self.host_nodes[len(self.ops)] = node.id
                 continue
             spec = self.tensors[t]
             dims = [self.dims.index(d) for d in spec.shape]
@@ -301,7 +312,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
 
     Parameters
     ----------
-    weights : arrays by name as stored, in the shapes of ``graph.weights``; C gets 16-bit ones widened to float32.
+    weights : arrays by name as stored, in the shapes of ``graph.weights``, and the scales of int8 ones.
     kinds : op name -> number, as the C core gives them.
 
     Raises
@@ -350,5 +361,5 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
         output_info=low.output_info(),
         state_info=low.states.info,
         state_targets=low.state_targets(),
-    )
         host_nodes=low.host_nodes,
+    )

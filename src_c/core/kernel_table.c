@@ -8,7 +8,7 @@ static int always(const rnnrt_cpu *c) { (void)c; return 1; }
 
 #if defined(__x86_64__)
 static int has_avx512(const rnnrt_cpu *c) { return c->avx512 && c->fma; }
-static int has_avx2(const rnnrt_cpu *c) { return c->avx2 && c->fma; }
+static int has_avx2(const rnnrt_cpu *c) { return c->avx2 && c->fma && c->f16c; }
 #endif
 
 /* In order of preference. `oracle` and `blas` are never chosen by themselves. */

@@ -14,6 +14,7 @@
  *   Simple h' = act(chain).
  * A dense layer of at most RNNRT_NARROW_DENSE outputs sums in 16 virtual lanes instead (lane = k mod 16,
  * each lane one fma chain from +0, then the tree 8-4-2-1, then + bias); so do softmax, norms and means.
+ * Half weights (float16) are widened, exactly, as they are read: the same chains.
  * The tables avx2, avx512 and oracle give the same bits; portable has no fma, so it keeps the order but
  * not the bits; blas is outside the promise.
  *
@@ -27,21 +28,22 @@
 #include "kernels64.h"
 
 #define RNNRT_NARROW_DENSE 8
+#define RNNRT_INT8_INPUTS 32768 /* most rows of an int8 matrix: sums stay exact, a row of inputs fits the stack */
 
 /* Canonical weights of a recurrent cell, in Keras's orientation and gate order. */
 typedef struct rnnrt_cell_weights {
-    int32_t dtype;           /* of kernel and recurrent: RNNRT_F32 (others: later) */
+    int32_t dtype;           /* of kernel and recurrent: RNNRT_F32, RNNRT_F16, RNNRT_I8 */
     const void *kernel;      /* (features, gates * units) */
     const void *recurrent;   /* (units, gates * units) */
     const float *bias;       /* (gates * units), GRU reset_after: (2, gates * units); NULL: none */
-    const float *scales;     /* int8: per output channel; else NULL */
+    const float *kernel_scale, *recurrent_scale; /* int8: (gates * units), per output channel; else NULL */
 } rnnrt_cell_weights;
 
 /* A cell as the kernels see it. The caller fills all but packed, asks for the sizes, packs. */
 typedef struct rnnrt_cell {
     int32_t kind;            /* rnnrt_cell_kind */
     int32_t reset_after;     /* GRU */
-    int32_t dtype;           /* of the packed weights */
+    int32_t dtype;           /* of the weights; see rnnrt_kernels_of */
     int64_t units;           /* U >= 1 */
     int64_t features;        /* D >= 1 */
     rnnrt_activation activation;
@@ -71,7 +73,7 @@ typedef struct rnnrt_cell_step {
 
 /* Canonical dense weights and the layer as the kernels see it. */
 typedef struct rnnrt_dense {
-    int32_t dtype;
+    int32_t dtype;           /* of the kernel */
     int64_t inputs;          /* K >= 1 */
     int64_t outputs;         /* N >= 1 */
     rnnrt_activation activation; /* elementwise ones are fused; for rowwise ones the kernel does the linear part */
@@ -108,13 +110,25 @@ typedef struct rnnrt_kernels {
                         const float *scale, const float *shift, float *y, int64_t y_stride);
 
     const rnnrt_kernels64 *doubles; /* for float64 models; the same bits in every table */
+    /* cells and dense layers (no more) for weights of these dtypes */
+    const struct rnnrt_kernels *half, *int8;
 } rnnrt_kernels;
+
+/* The part of a table that does cells and dense layers with weights of a dtype. */
+static inline const rnnrt_kernels *rnnrt_kernels_of(const rnnrt_kernels *k, int32_t dtype)
+{
+    return dtype == RNNRT_F16 ? k->half : dtype == RNNRT_I8 ? k->int8 : k;
+}
 
 /* The tables that were compiled in; run one only where kernel_table.h says that the CPU can. */
 extern const rnnrt_kernels rnnrt_kernels_portable;
 extern const rnnrt_kernels rnnrt_kernels_oracle;
 extern const rnnrt_kernels rnnrt_kernels_avx2;
 extern const rnnrt_kernels rnnrt_kernels_avx512;
+/* Their parts for half weights; oracle and blas widen at packing. */
+extern const rnnrt_kernels rnnrt_kernels_portable_half;
+extern const rnnrt_kernels rnnrt_kernels_avx2_half;
+extern const rnnrt_kernels rnnrt_kernels_avx512_half;
 /* Matrix products through BLAS, gates fused behind; runs only after rnnrt_blas_set. */
 extern const rnnrt_kernels rnnrt_kernels_blas;
 

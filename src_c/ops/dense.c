@@ -1,11 +1,12 @@
 /* Dense over the last axis, its activation fused behind.
  *
- * refs: in = x; out = y; weight = kernel, bias or -1; attr = inputs, outputs, activation; real = 3 parameters. */
+ * refs: in = x; out = y; weight = kernel, bias or -1, of an int8 kernel its scale (outputs); attr = inputs, outputs, activation; real = 3 parameters. */
 #include <string.h>
 
 #include "typed.h"
 
 enum { A_INPUTS, A_OUTPUTS, A_ACT, A_COUNT };
+enum { W_KERNEL, W_BIAS, W_COUNT, W_SCALE = W_COUNT, W_SCALED };
 
 static int rowwise(int64_t act)
 {

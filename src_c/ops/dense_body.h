@@ -1,8 +1,9 @@
 /* Dense over REAL. Included twice; see typed.h. */
 
-static T_DENSE TYPED(dense_of)(const rnnrt_op *op)
+static T_DENSE TYPED(dense_of)(const rnnrt_plan *p, const rnnrt_op *op)
 {
-    T_DENSE d = {0}; /* its dtype, where it has one: float32 */
+    T_DENSE d = {0};
+    SET_DTYPE(d, rnnrt_weight_dtype(p, op->weight[W_KERNEL]));
     d.inputs = op->attr[A_INPUTS];
     d.outputs = op->attr[A_OUTPUTS];
     d.activation.kind = (int32_t)op->attr[A_ACT];
@@ -12,11 +13,16 @@ static T_DENSE TYPED(dense_of)(const rnnrt_op *op)
     return d;
 }
 
+static const rnnrt_kernels *TYPED(kernels_for)(const rnnrt_plan *p, const rnnrt_kernels *k, const rnnrt_op *op)
+{
+    return TABLE_OF(k, rnnrt_weight_dtype(p, op->weight[W_KERNEL]));
+}
+
 static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
 {
     const rnnrt_plan *p = v->plan;
     const rnnrt_plan_op *d = op->desc;
-    if (d->n_in != 1 || d->n_out != 1 || d->n_weight != 2 || d->n_attr != A_COUNT || d->n_real != 3)
+    if (d->n_in != 1 || d->n_out != 1 || (d->n_weight != W_COUNT && d->n_weight != W_SCALED) || d->n_attr != A_COUNT || d->n_real != 3)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
     int64_t k = op->attr[A_INPUTS], n = op->attr[A_OUTPUTS], act = op->attr[A_ACT];
     if (k < 1 || n < 1 || k > (int64_t)1 << 32 || n > (int64_t)1 << 32 || act < 0 || act >= RNNRT_ACT_COUNT
@@ -26,25 +32,32 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
         || last_dim(p, op->in[0]) != k || last_dim(p, op->out[0]) != (act == RNNRT_ACT_GLU ? n / 2 : n)
         || p->tensors[op->in[0]].rank != p->tensors[op->out[0]].rank)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, 0);
-    const rnnrt_plan_weight *w = op->weight[0] < 0 ? NULL : &p->weights[op->weight[0]];
-    const rnnrt_plan_weight *b = op->weight[1] < 0 ? NULL : &p->weights[op->weight[1]];
-    if (!w || w->dtype != REAL_DTYPE || w->rank != 2 || w->dims[0] != k || w->dims[1] != n
+    const rnnrt_plan_weight *w = op->weight[W_KERNEL] < 0 ? NULL : &p->weights[op->weight[W_KERNEL]];
+    const rnnrt_plan_weight *b = op->weight[W_BIAS] < 0 ? NULL : &p->weights[op->weight[W_BIAS]];
+    if (!w || !STORED_DTYPE(w->dtype) || !TABLE_OF(v->kernels, (int32_t)w->dtype) || w->rank != 2 || w->dims[0] != k || w->dims[1] != n
         || (b && (b->dtype != REAL_DTYPE || b->rank != 1 || b->dims[0] != n)))
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 4, 0);
+    if (d->n_weight != (w->dtype == RNNRT_I8 ? W_SCALED : W_COUNT))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 5, 0);
+    const rnnrt_plan_weight *s = w->dtype != RNNRT_I8 || op->weight[W_SCALE] < 0 ? NULL : &p->weights[op->weight[W_SCALE]];
+    if (w->dtype == RNNRT_I8 && (!s || s->dtype != RNNRT_F32 || s->rank != 1 || s->dims[0] != n || k > RNNRT_INT8_INPUTS))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 6, 0);
     return RNNRT_OK;
 }
 
 static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
-    T_DENSE d = TYPED(dense_of)(op);
-    return TABLE(v->kernels)->dense_packed_bytes(&d);
+    T_DENSE d = TYPED(dense_of)(v->plan, op);
+    return TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->dense_packed_bytes(&d);
 }
 
 static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
-    T_DENSE d = TYPED(dense_of)(op);
-    TABLE(v->kernels)->dense_pack(&d, v->plan->weight_data[op->weight[0]],
-                           op->weight[1] >= 0 ? v->plan->weight_data[op->weight[1]] : NULL, NULL, prepared);
+    T_DENSE d = TYPED(dense_of)(v->plan, op);
+    const void *const *data = v->plan->weight_data;
+    TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))
+        ->dense_pack(&d, data[op->weight[W_KERNEL]], op->weight[W_BIAS] >= 0 ? data[op->weight[W_BIAS]] : NULL,
+                     op->desc->n_weight == W_SCALED ? data[op->weight[W_SCALE]] : NULL, prepared);
 }
 
 /* rowwise activations read one row of the linear part from scratch */
@@ -62,28 +75,28 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
 
 static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_DENSE *d, int64_t rows, const REAL *x, REAL *y)
 {
+    const rnnrt_kernels *k = TYPED(kernels_for)(run->plan, run->kernels, op);
     if (!rowwise(d->activation.kind)) {
-        TABLE(run->kernels)->dense(d, rows, x, d->inputs, y, d->outputs);
+        TABLE(k)->dense(d, rows, x, d->inputs, y, d->outputs);
         return;
     }
     int64_t n = d->outputs;
     REAL *scratch = (REAL *)run->scratch;
     if (d->activation.kind != RNNRT_ACT_GLU) {
-        TABLE(run->kernels)->dense(d, rows, x, d->inputs, y, n);
+        TABLE(k)->dense(d, rows, x, d->inputs, y, n);
         TABLE(run->kernels)->activate_rows(&d->activation, rows, n, y, n, y, n, scratch);
         return;
     }
     REAL *line = (REAL *)(run->scratch + rnnrt_round64(n * (int64_t)sizeof(REAL)));
     for (int64_t r = 0; r < rows; r++) {
-        TABLE(run->kernels)->dense(d, 1, x + r * d->inputs, d->inputs, line, n);
+        TABLE(k)->dense(d, 1, x + r * d->inputs, d->inputs, line, n);
         TABLE(run->kernels)->activate_rows(&d->activation, 1, n, line, n, y + r * (n / 2), n / 2, scratch);
     }
-    (void)op;
 }
 
 static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
 {
-    T_DENSE d = TYPED(dense_of)(op);
+    T_DENSE d = TYPED(dense_of)(run->plan, op);
     const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
     int64_t length, spans = rnnrt_spans(x, y, &length), rows = length * (x->width / d.inputs);
     for (int64_t i = 0; i < spans; i++)

@@ -3,6 +3,10 @@
 #undef REAL_DTYPE
 #undef TYPED
 #undef TABLE
+#undef TABLE_OF
+#undef STORED_DTYPE
+#undef SET_DTYPE
+#undef SET_SCALES
 #undef REAL_FMA
 #undef T_CELL
 #undef T_CELL_STEP
@@ -13,6 +17,10 @@
 #define REAL_DTYPE RNNRT_F64
 #define TYPED(name) name##_64
 #define TABLE(kernels) ((kernels)->doubles)
+#define TABLE_OF(kernels, dtype) ((void)(dtype), (kernels))
+#define STORED_DTYPE(t) ((t) == RNNRT_F64)
+#define SET_SCALES(w, k, r) ((void)(k), (void)(r))
+#define SET_DTYPE(layer, t) ((void)(t))
 #define REAL_FMA __builtin_fma
 #define T_CELL rnnrt_cell64
 #define T_CELL_STEP rnnrt_cell_step64

@@ -7,7 +7,8 @@
  * A layer inside a TimeDistributed has another batch than the model (batch * time rows): it keeps no state between
  * calls, n_state is 0, and its rows lie in scratch.
  *
- * refs: in = x; out = y, then the states where return_state; weight = kernel, recurrent_kernel, bias or -1;
+ * refs: in = x; out = y, then the states where return_state; weight = kernel, recurrent_kernel, bias or -1,
+ * and where these two are int8 their scales (gates * units);
  * state = h [, c] [, has_output where masked]; init = tensors for h [, c];
  * attr = units, features, activation, recurrent_activation; real = 3 parameters of each activation. */
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "typed.h"
 
 enum { A_UNITS, A_FEATURES, A_ACT, A_RACT, A_COUNT };
+enum { W_KERNEL, W_RECURRENT, W_BIAS, W_COUNT, W_KERNEL_SCALE = W_COUNT, W_RECURRENT_SCALE, W_SCALED };
 
 /* A hoisted tile should be long enough for the matrix kernel and short enough for the cache. */
 #define HOIST_ROWS 48

@@ -8,9 +8,10 @@ static T_ACTIVATION TYPED(activation_at)(const rnnrt_op *op, int attr, int real)
     return a;
 }
 
-static T_CELL TYPED(cell_of)(const rnnrt_op *op)
+static T_CELL TYPED(cell_of)(const rnnrt_plan *p, const rnnrt_op *op)
 {
-    T_CELL c = {0}; /* its dtype, where it has one: float32 */
+    T_CELL c = {0};
+    SET_DTYPE(c, rnnrt_weight_dtype(p, op->weight[0]));
     c.kind = kind_of(op);
     c.reset_after = (op->desc->flags & RNNRT_OP_RESET_AFTER) != 0;
     c.units = op->attr[A_UNITS];
@@ -21,12 +22,17 @@ static T_CELL TYPED(cell_of)(const rnnrt_op *op)
     return c;
 }
 
-static int TYPED(weight_is)(const rnnrt_plan *p, int64_t w, int64_t rank, int64_t d0, int64_t d1)
+static const rnnrt_kernels *TYPED(kernels_for)(const rnnrt_plan *p, const rnnrt_kernels *k, const rnnrt_op *op)
+{
+    return TABLE_OF(k, rnnrt_weight_dtype(p, op->weight[W_KERNEL]));
+}
+
+static int TYPED(weight_is)(const rnnrt_plan *p, int64_t w, int64_t dtype, int64_t rank, int64_t d0, int64_t d1)
 {
     if (w < 0)
         return 0;
     const rnnrt_plan_weight *x = &p->weights[w];
-    return x->dtype == REAL_DTYPE && x->rank == rank && x->dims[0] == d0 && (rank < 2 || x->dims[1] == d1);
+    return x->dtype == dtype && x->rank == rank && x->dims[0] == d0 && (rank < 2 || x->dims[1] == d1);
 }
 
 static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
@@ -35,7 +41,7 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
     const rnnrt_plan_op *d = op->desc;
     int32_t kind = kind_of(op);
     int gates = gates_of(kind), nstates = states_of(kind), masked = d->mask >= 0;
-    if (d->n_in != 1 || d->n_weight != 3 || d->n_attr != A_COUNT || d->n_real != 6 || (d->n_state != nstates + masked && d->n_state != 0)
+    if (d->n_in != 1 || (d->n_weight != W_COUNT && d->n_weight != W_SCALED) || d->n_attr != A_COUNT || d->n_real != 6 || (d->n_state != nstates + masked && d->n_state != 0)
         || (d->n_out != 1 && d->n_out != 1 + nstates) || (d->n_init != 0 && d->n_init != nstates))
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
     int64_t u = op->attr[A_UNITS], f = op->attr[A_FEATURES];
@@ -61,28 +67,40 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
         if (p->states[op->state[i]].bytes != (i < nstates ? (int64_t)sizeof(REAL) * u : 4) || p->states[op->state[i]].offset % (int64_t)sizeof(REAL))
             return rnnrt_fail(err, RNNRT_EINVAL, op->index, 6, 0);
     int two_rows = kind == RNNRT_CELL_GRU && (d->flags & RNNRT_OP_RESET_AFTER);
-    if (!TYPED(weight_is)(p, op->weight[0], 2, f, gates * u) || !TYPED(weight_is)(p, op->weight[1], 2, u, gates * u)
-        || (op->weight[2] >= 0
-            && !(two_rows ? TYPED(weight_is)(p, op->weight[2], 2, 2, gates * u) : TYPED(weight_is)(p, op->weight[2], 1, gates * u, 0))))
+    int64_t stored = op->weight[W_KERNEL] < 0 ? -1 : p->weights[op->weight[W_KERNEL]].dtype, n = gates * u;
+    int64_t bias = op->weight[W_BIAS];
+    if (!STORED_DTYPE(stored) || !TABLE_OF(v->kernels, (int32_t)stored) || !TYPED(weight_is)(p, op->weight[W_KERNEL], stored, 2, f, n)
+        || !TYPED(weight_is)(p, op->weight[W_RECURRENT], stored, 2, u, n)
+        || (bias >= 0 && !(two_rows ? TYPED(weight_is)(p, bias, REAL_DTYPE, 2, 2, n) : TYPED(weight_is)(p, bias, REAL_DTYPE, 1, n, 0))))
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 7, 0);
+    if (d->n_weight != (stored == RNNRT_I8 ? W_SCALED : W_COUNT))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 8, 0);
+    if (stored == RNNRT_I8
+        && (f > RNNRT_INT8_INPUTS || u > RNNRT_INT8_INPUTS || !TYPED(weight_is)(p, op->weight[W_KERNEL_SCALE], RNNRT_F32, 1, n, 0)
+            || !TYPED(weight_is)(p, op->weight[W_RECURRENT_SCALE], RNNRT_F32, 1, n, 0)))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 9, 0);
     return RNNRT_OK;
 }
 
 static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
-    T_CELL cell = TYPED(cell_of)(op);
+    T_CELL cell = TYPED(cell_of)(v->plan, op);
     rnnrt_cell_sizes sizes;
-    TABLE(v->kernels)->cell_sizes(&cell, &sizes);
+    TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->cell_sizes(&cell, &sizes);
     return sizes.packed_bytes;
 }
 
 static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
-    T_CELL cell = TYPED(cell_of)(op);
-    T_CELL_WEIGHTS w = {.kernel = v->plan->weight_data[op->weight[0]],
-                        .recurrent = v->plan->weight_data[op->weight[1]],
-                        .bias = op->weight[2] >= 0 ? v->plan->weight_data[op->weight[2]] : NULL};
-    TABLE(v->kernels)->cell_pack(&cell, &w, prepared);
+    T_CELL cell = TYPED(cell_of)(v->plan, op);
+    const void *const *data = v->plan->weight_data;
+    T_CELL_WEIGHTS w = {.kernel = data[op->weight[W_KERNEL]],
+                        .recurrent = data[op->weight[W_RECURRENT]],
+                        .bias = op->weight[W_BIAS] >= 0 ? data[op->weight[W_BIAS]] : NULL};
+    SET_DTYPE(w, rnnrt_weight_dtype(v->plan, op->weight[W_KERNEL]));
+    if (op->desc->n_weight == W_SCALED)
+        SET_SCALES(w, data[op->weight[W_KERNEL_SCALE]], data[op->weight[W_RECURRENT_SCALE]]);
+    TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->cell_pack(&cell, &w, prepared);
 }
 
 /* Steps whose projection is hoisted at once. */
@@ -134,8 +152,8 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     for (int64_t i = 0; i < op->desc->n_init; i++)
         if (s->dims[p->tensors[op->init[i]].dims[0]] != batch)
             return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[op->init[i]].dims[0]], batch);
-    T_CELL cell = TYPED(cell_of)(op);
-    *scratch = TYPED(scratch_layout)(s->kernels, &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
+    T_CELL cell = TYPED(cell_of)(p, op);
+    *scratch = TYPED(scratch_layout)(TYPED(kernels_for)(p, s->kernels, op), &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
     *cost = batch * steps * (cell.units + cell.features) * cell.units * gates_of(cell.kind) / 16 + 40 * steps;
     return RNNRT_OK;
 }
@@ -273,8 +291,8 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
 {
     const rnnrt_plan_op *d = op->desc;
     TYPED(loop) lp;
-    lp.k = run->kernels;
-    lp.cell = TYPED(cell_of)(op);
+    lp.k = TYPED(kernels_for)(run->plan, run->kernels, op);
+    lp.cell = TYPED(cell_of)(run->plan, op);
     TABLE(lp.k)->cell_sizes(&lp.cell, &lp.sizes);
     lp.x = rnnrt_in(run, op, 0);
     lp.y = rnnrt_out(run, op, 0);

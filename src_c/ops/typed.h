@@ -16,6 +16,12 @@ static inline int rnnrt_is_double(const rnnrt_plan *p, const rnnrt_op *op)
     return op->desc->n_in > 0 && p->tensors[op->in[0]].dtype == RNNRT_F64;
 }
 
+/* The dtype of a matrix of weights, where the plan has checked its index. */
+static inline int32_t rnnrt_weight_dtype(const rnnrt_plan *p, int64_t weight) { return (int32_t)p->weights[weight].dtype; }
+
+/* What the weights of a float layer may be stored as; a float64 layer's are doubles. */
+static inline int rnnrt_stored_dtype(int64_t dtype) { return dtype == RNNRT_F32 || dtype == RNNRT_F16 || dtype == RNNRT_I8; }
+
 #define RNNRT_TYPED_CHECK(name)                                                                       \
     static int32_t name(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)               \
     {                                                                                                 \

@@ -31,22 +31,25 @@ V_INLINE blocks blocks_of(int64_t units, int gates, int narrow)
 
 V_INLINE int64_t blocks_units(const blocks *b, int64_t i) { return least(VL, b->units - i * VL); }
 
-/* gates first .. first + taken of w (k, total gates * units) in block order */
-static void blocks_pack(const blocks *b, int64_t k, const float *w, int64_t row_stride, float *packed)
-{
-    for (int64_t i = 0; i < b->count; i++) {
-        const int64_t width = i < b->full ? VL : b->tail_width;
-        const int64_t vectors = round_up(b->gates * width, VL);
-        const int64_t real = blocks_units(b, i);
-        for (int64_t r = 0; r < k; r++, packed += vectors) {
-            for (int64_t j = 0; j < vectors; j++)
-                packed[j] = 0.0f;
-            for (int64_t g = 0; g < b->gates; g++)
-                for (int64_t u = 0; u < real; u++)
-                    packed[g * width + u] = w[r * row_stride + g * b->units + i * VL + u];
-        }
+/* w (k, total gates * units) in block order; NAME for weights, and for the floats of a bias */
+#define DEFINE_BLOCKS_PACK(NAME, TYPE)                                                                 \
+    static void NAME(const blocks *b, int64_t k, const TYPE *w, int64_t row_stride, TYPE *packed)      \
+    {                                                                                                  \
+        for (int64_t i = 0; i < b->count; i++) {                                                       \
+            const int64_t width = i < b->full ? VL : b->tail_width;                                    \
+            const int64_t vectors = round_up(b->gates * width, VL);                                    \
+            const int64_t real = blocks_units(b, i);                                                   \
+            for (int64_t r = 0; r < k; r++, packed += vectors) {                                       \
+                for (int64_t j = 0; j < vectors; j++)                                                  \
+                    packed[j] = 0;                                                                     \
+                for (int64_t g = 0; g < b->gates; g++)                                                 \
+                    for (int64_t u = 0; u < real; u++)                                                 \
+                        packed[g * width + u] = w[r * row_stride + g * b->units + i * VL + u];         \
+            }                                                                                          \
+        }                                                                                              \
     }
-}
+DEFINE_BLOCKS_PACK(blocks_pack, weight)
+DEFINE_BLOCKS_PACK(blocks_pack_bias, float)
 
 /* gate g of a block's accumulators, moved to the low lanes; the lanes above are garbage */
 V_INLINE vf block_gate(const vf *acc, int width, int g)

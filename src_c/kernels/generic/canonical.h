@@ -1,9 +1,10 @@
-/* Cells whose packed weights stay in Keras's orientation (the oracle and BLAS):
+/* Cells whose packed weights stay in Keras's orientation, half ones widened (the oracle and BLAS):
  * bias (gates * units; GRU reset_after: z and r hold both biases, then units of the recurrent h bias),
  * kernel (features, gates * units), recurrent (units, gates * units). z: gates * units, gate after gate. */
 #ifndef RNNRT_CANONICAL_H
 #define RNNRT_CANONICAL_H
 
+#include "../half.h"
 #include "rowwise.h"
 
 V_INLINE int64_t round_16(int64_t n) { return (n + 15) / 16 * 16; }
@@ -31,6 +32,17 @@ static void cell_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
     out->blocks = 1;
 }
 
+static void take_weights(float *to, const void *from, int32_t dtype, int64_t n)
+{
+    if (dtype != RNNRT_F16) {
+        memcpy(to, from, (size_t)n * sizeof *to);
+        return;
+    }
+    const uint16_t *half = from;
+    for (int64_t i = 0; i < n; i++)
+        to[i] = rnnrt_half(half[i]);
+}
+
 static void cell_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
 {
     const int64_t u = cell->units, n = cell_gates(cell) * u;
@@ -40,12 +52,8 @@ static void cell_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void 
     if (w->bias && cell->kind == RNNRT_CELL_GRU && cell->reset_after)
         for (int64_t i = 0; i < 3 * u; i++)
             p[i < 2 * u ? i : i + u] += w->bias[3 * u + i];
-    const float *from = w->kernel;
-    for (int64_t i = 0; i < cell->features * n; i++)
-        p[cell_kernel_at(cell) + i] = from[i];
-    from = w->recurrent;
-    for (int64_t i = 0; i < u * n; i++)
-        p[cell_recurrent_at(cell) + i] = from[i];
+    take_weights(p + cell_kernel_at(cell), w->kernel, w->dtype, cell->features * n);
+    take_weights(p + cell_recurrent_at(cell), w->recurrent, w->dtype, u * n);
 }
 
 #endif

@@ -15,26 +15,27 @@ static int64_t dense_packed_bytes(const rnnrt_dense *d)
 {
     const int64_t body = d->outputs <= RNNRT_NARROW_DENSE ? d->outputs * round_up(d->inputs, 16)
                                                           : d->inputs * panel_width(d->outputs);
-    return round_up(dense_bias_floats(d) + body, 16) * (int64_t)sizeof(float);
+    return dense_bias_floats(d) * (int64_t)sizeof(float) + round_up(body, WEIGHT_LINE) * (int64_t)sizeof(weight);
 }
 
 static void dense_pack(const rnnrt_dense *d, const void *kernel, const float *bias, const float *scales,
                        void *packed)
 {
     (void)scales;
-    const float *w = kernel;
+    const weight *w = kernel;
     float *p = packed;
     const int64_t nb = dense_bias_floats(d);
     for (int64_t i = 0; i < nb; i++)
         *p++ = bias && i < d->outputs ? bias[i] : 0.0f;
+    weight *to = (weight *)p;
     if (d->outputs > RNNRT_NARROW_DENSE) {
-        panel_pack(d->inputs, d->outputs, w, d->outputs, p);
+        panel_pack(d->inputs, d->outputs, w, d->outputs, to);
         return;
     }
     const int64_t k = round_up(d->inputs, 16);
     for (int64_t o = 0; o < d->outputs; o++)
         for (int64_t i = 0; i < k; i++)
-            *p++ = i < d->inputs ? w[i * d->outputs + o] : 0.0f;
+            *to++ = i < d->inputs ? w[i * d->outputs + o] : 0;
 }
 
 static void dense_narrow(const rnnrt_dense *d, int64_t rows, const float *x, int64_t x_stride, float *y,
@@ -44,7 +45,7 @@ static void dense_narrow(const rnnrt_dense *d, int64_t rows, const float *x, int
     const int64_t k = round_up(d->inputs, 16);
     const int linear = d->activation.kind == RNNRT_ACT_LINEAR || act_rowwise(&d->activation);
     for (int64_t r = 0; r < rows; r++) {
-        const float *w = bias + 16;
+        const weight *w = (const weight *)(bias + 16);
         float *out = y + r * y_stride;
         for (int64_t o = 0; o < d->outputs; o++, w += k)
             out[o] = lanes_dot(d->inputs, x + r * x_stride, w) + bias[o];
@@ -63,7 +64,7 @@ static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_
     const float *p = d->packed;
     const panel_job job = {
         .columns = d->outputs, .pitch = 4, .start = p,
-        .x = x, .x_stride = x_stride, .x_count = d->inputs, .wx = p + dense_bias_floats(d),
+        .x = x, .x_stride = x_stride, .x_count = d->inputs, .wx = (const weight *)(p + dense_bias_floats(d)),
         .y = y, .y_stride = y_stride,
         .activation = &d->activation, .end = PANEL_ACTIVATE,
     };

@@ -1,4 +1,5 @@
-/* Gates of one row from its finished chains, which lie gate after gate; every activation is allowed. */
+/* Gates: of one vector of units in registers (elementwise activations), and of one row from its finished chains,
+ * which lie gate after gate (every activation). */
 #ifndef RNNRT_GATES_H
 #define RNNRT_GATES_H
 
@@ -14,6 +15,61 @@ V_INLINE int cell_rowwise(const rnnrt_cell *cell)
 V_INLINE int cell_usual(const rnnrt_cell *cell)
 {
     return cell->activation.kind == RNNRT_ACT_TANH && cell->recurrent_activation.kind == RNNRT_ACT_SIGMOID;
+}
+
+/* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
+V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
+                         float *c_out, float *h_out, int64_t n)
+{
+    const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
+    const vf old = n == VL ? v_load(c) : v_loadn(c, n);
+    vf keep, state, out;
+    if (usual) {
+        i = v_sigmoid(i);
+        f = v_sigmoid(f);
+        g = v_tanh(g);
+        o = v_sigmoid(o);
+        state = v_fma(f, old, i * g);
+        out = o * v_tanh(state);
+    } else {
+        i = act_apply(gate, i);
+        g = act_apply(act, g);
+        keep = i * g;
+        f = act_apply(gate, f);
+        state = v_fma(f, old, keep);
+        o = act_apply(gate, o);
+        out = o * act_apply(act, state);
+    }
+    if (n == VL) {
+        v_store(c_out, state);
+        v_store(h_out, out);
+    } else {
+        v_storen(c_out, state, n);
+        v_storen(h_out, out, n);
+    }
+}
+
+/* z, r and candidate of one vector of units; h' = z h + (1 - z) g */
+V_INLINE void gru_units(int usual, const rnnrt_cell *cell, vf z, vf r, vf xh, vf hh, const float *h,
+                        float *h_out, int64_t n)
+{
+    const vf old = n == VL ? v_load(h) : v_loadn(h, n);
+    vf g;
+    if (usual) {
+        z = v_sigmoid(z);
+        r = v_sigmoid(r);
+        g = v_tanh(v_fma(r, hh, xh));
+    } else {
+        r = act_apply(&cell->recurrent_activation, r);
+        g = v_fma(r, hh, xh);
+        z = act_apply(&cell->recurrent_activation, z);
+        g = act_apply(&cell->activation, g);
+    }
+    const vf out = v_fma(z, old - g, g);
+    if (n == VL)
+        v_store(h_out, out);
+    else
+        v_storen(h_out, out, n);
 }
 
 /* gates of one row from its finished chains, gate after gate, all activations allowed;

@@ -5,6 +5,8 @@
 #ifndef RNNRT_GRU_H
 #define RNNRT_GRU_H
 
+#include <string.h>
+
 #include "blocks.h"
 #include "gates.h"
 #include "lstm.h"
@@ -12,7 +14,8 @@
 typedef struct gru_layout {
     blocks b;
     int64_t pad; /* units rounded up to 16: the rows of scratch */
-    int64_t recurrent_bias, kernel, recurrent, candidate, floats; /* where each begins; of all */
+    int64_t recurrent_bias, floats;                 /* where it begins; floats of both biases */
+    int64_t recurrent, candidate, weights;          /* where each begins behind the kernel; of all */
 } gru_layout;
 
 V_INLINE gru_layout gru_layout_of(const rnnrt_cell *cell)
@@ -21,10 +24,10 @@ V_INLINE gru_layout gru_layout_of(const rnnrt_cell *cell)
     gru_layout l = {.b = blocks_of(u, 3, cell->reset_after), .pad = round_up(u, 16)};
     const int64_t columns = round_up(l.b.columns, 16);
     l.recurrent_bias = columns;
-    l.kernel = cell->reset_after ? 2 * columns : columns;
-    l.recurrent = l.kernel + round_up(l.b.columns * cell->features, 16);
-    l.candidate = l.recurrent + round_up((cell->reset_after ? l.b.columns : l.b.count * 2 * VL) * u, 16);
-    l.floats = l.candidate + (cell->reset_after ? 0 : round_up(panel_width(u) * u, 16));
+    l.floats = cell->reset_after ? 2 * columns : columns;
+    l.recurrent = round_up(l.b.columns * cell->features, WEIGHT_LINE);
+    l.candidate = l.recurrent + round_up((cell->reset_after ? l.b.columns : l.b.count * 2 * VL) * u, WEIGHT_LINE);
+    l.weights = l.candidate + (cell->reset_after ? 0 : round_up(panel_width(u) * u, WEIGHT_LINE));
     return l;
 }
 
@@ -33,41 +36,19 @@ typedef struct gru_run {
     const rnnrt_cell_step *s;
     blocks b;
     int64_t pad;
-    const float *bias, *recurrent_bias, *kernel, *recurrent, *candidate;
+    const float *bias, *recurrent_bias;
+    const weight *kernel, *recurrent, *candidate;
 } gru_run;
 
 V_INLINE gru_run gru_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
 {
     const gru_layout l = gru_layout_of(cell);
     const float *p = cell->packed;
+    const weight *w = (const weight *)(p + l.floats);
     return (gru_run){
         .cell = cell, .s = s, .b = l.b, .pad = l.pad, .bias = p, .recurrent_bias = p + l.recurrent_bias,
-        .kernel = p + l.kernel, .recurrent = p + l.recurrent,
-        .candidate = cell->reset_after ? 0 : p + l.candidate,
+        .kernel = w, .recurrent = w + l.recurrent, .candidate = cell->reset_after ? 0 : w + l.candidate,
     };
-}
-
-/* z, r and candidate of one vector of units; h' = z h + (1 - z) g */
-V_INLINE void gru_units(int usual, const rnnrt_cell *cell, vf z, vf r, vf xh, vf hh, const float *h,
-                        float *h_out, int64_t n)
-{
-    const vf old = n == VL ? v_load(h) : v_loadn(h, n);
-    vf g;
-    if (usual) {
-        z = v_sigmoid(z);
-        r = v_sigmoid(r);
-        g = v_tanh(v_fma(r, hh, xh));
-    } else {
-        r = act_apply(&cell->recurrent_activation, r);
-        g = v_fma(r, hh, xh);
-        z = act_apply(&cell->recurrent_activation, z);
-        g = act_apply(&cell->activation, g);
-    }
-    const vf out = v_fma(z, old - g, g);
-    if (n == VL)
-        v_store(h_out, out);
-    else
-        v_storen(h_out, out, n);
 }
 
 /* accumulators after the inputs -> those of the recurrent pass: z and r go on, h begins with its own bias */
@@ -338,24 +319,24 @@ static void gru_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *
 {
     const gru_layout l = gru_layout_of(cell);
     float *const p = packed;
+    weight *const to = (weight *)(p + l.floats);
     const int64_t u = cell->units, n = 3 * u;
-    for (int64_t i = 0; i < l.floats; i++)
-        p[i] = 0.0f;
+    memset(packed, 0, (size_t)l.floats * sizeof(float) + (size_t)l.weights * sizeof(weight));
     if (w->bias)
-        blocks_pack(&l.b, 1, w->bias, n, p);
-    blocks_pack(&l.b, cell->features, w->kernel, n, p + l.kernel);
+        blocks_pack_bias(&l.b, 1, w->bias, n, p);
+    blocks_pack(&l.b, cell->features, w->kernel, n, to);
     if (!cell->reset_after) {
         blocks two = l.b;
         two.gates = 2;
-        blocks_pack(&two, u, w->recurrent, n, p + l.recurrent);
-        panel_pack(u, u, (const float *)w->recurrent + 2 * u, n, p + l.candidate);
+        blocks_pack(&two, u, w->recurrent, n, to + l.recurrent);
+        panel_pack(u, u, (const weight *)w->recurrent + 2 * u, n, to + l.candidate);
         return;
     }
-    blocks_pack(&l.b, u, w->recurrent, n, p + l.recurrent);
+    blocks_pack(&l.b, u, w->recurrent, n, to + l.recurrent);
     if (!w->bias)
         return;
     float *const hidden = p + l.recurrent_bias;
-    blocks_pack(&l.b, 1, w->bias + n, n, hidden);
+    blocks_pack_bias(&l.b, 1, w->bias + n, n, hidden);
     for (int64_t i = 0; i < l.b.count; i++) {
         const int64_t width = i < l.b.full ? VL : l.b.tail_width;
         for (int64_t j = i * 3 * VL; j < i * 3 * VL + 2 * width; j++)
@@ -367,7 +348,7 @@ static void gru_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
 {
     const gru_layout l = gru_layout_of(cell);
     out->z_width = round_up(l.b.columns, 16);
-    out->packed_bytes = l.floats * (int64_t)sizeof(float);
+    out->packed_bytes = l.floats * (int64_t)sizeof(float) + l.weights * (int64_t)sizeof(weight);
     out->blocks = cell->reset_after && !cell_rowwise(cell) ? l.b.count : 1;
 }
 

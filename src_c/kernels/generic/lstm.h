@@ -9,50 +9,19 @@
 
 V_INLINE blocks lstm_blocks(const rnnrt_cell *cell) { return blocks_of(cell->units, 4, 1); }
 
-/* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
-V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
-                         float *c_out, float *h_out, int64_t n)
-{
-    const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
-    const vf old = n == VL ? v_load(c) : v_loadn(c, n);
-    vf keep, state, out;
-    if (usual) {
-        i = v_sigmoid(i);
-        f = v_sigmoid(f);
-        g = v_tanh(g);
-        o = v_sigmoid(o);
-        state = v_fma(f, old, i * g);
-        out = o * v_tanh(state);
-    } else {
-        i = act_apply(gate, i);
-        g = act_apply(act, g);
-        keep = i * g;
-        f = act_apply(gate, f);
-        state = v_fma(f, old, keep);
-        o = act_apply(gate, o);
-        out = o * act_apply(act, state);
-    }
-    if (n == VL) {
-        v_store(c_out, state);
-        v_store(h_out, out);
-    } else {
-        v_storen(c_out, state, n);
-        v_storen(h_out, out, n);
-    }
-}
-
 typedef struct lstm_run {
     const rnnrt_cell *cell;
     const rnnrt_cell_step *s;
     blocks b;
-    const float *bias, *kernel, *recurrent;
+    const float *bias;
+    const weight *kernel, *recurrent;
 } lstm_run;
 
 V_INLINE lstm_run lstm_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
 {
     lstm_run run = {.cell = cell, .s = s, .b = lstm_blocks(cell), .bias = cell->packed};
-    run.kernel = run.bias + round_up(run.b.columns, 16);
-    run.recurrent = run.kernel + round_up(run.b.columns * cell->features, 16);
+    run.kernel = (const weight *)(run.bias + round_up(run.b.columns, 16));
+    run.recurrent = run.kernel + round_up(run.b.columns * cell->features, WEIGHT_LINE);
     return run;
 }
 
@@ -196,22 +165,23 @@ static void lstm_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void 
     float *p = packed;
     const int64_t n = 4 * cell->units;
     if (w->bias)
-        blocks_pack(&b, 1, w->bias, n, p);
+        blocks_pack_bias(&b, 1, w->bias, n, p);
     else
         for (int64_t i = 0; i < b.columns; i++)
             p[i] = 0.0f;
-    p += round_up(b.columns, 16);
-    blocks_pack(&b, cell->features, w->kernel, n, p);
-    p += round_up(b.columns * cell->features, 16);
-    blocks_pack(&b, cell->units, w->recurrent, n, p);
+    weight *to = (weight *)(p + round_up(b.columns, 16));
+    blocks_pack(&b, cell->features, w->kernel, n, to);
+    to += round_up(b.columns * cell->features, WEIGHT_LINE);
+    blocks_pack(&b, cell->units, w->recurrent, n, to);
 }
 
 static void lstm_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
 {
     const blocks b = lstm_blocks(cell);
     out->z_width = round_up(b.columns, 16);
-    out->packed_bytes = (out->z_width + round_up(b.columns * cell->features, 16) +
-                         round_up(b.columns * cell->units, 16)) * (int64_t)sizeof(float);
+    out->packed_bytes = out->z_width * (int64_t)sizeof(float) +
+                        (round_up(b.columns * cell->features, WEIGHT_LINE) +
+                         round_up(b.columns * cell->units, WEIGHT_LINE)) * (int64_t)sizeof(weight);
     out->blocks = cell_rowwise(cell) ? 1 : b.count;
 }
 

@@ -8,6 +8,7 @@
 #define RNNRT_PANEL_H
 
 #include "gates.h"
+#include "weight.h"
 
 #define REP_1(F, X) F(X, 0)
 #define REP_2(F, X) REP_1(F, X) F(X, 1)
@@ -46,7 +47,7 @@
 #define CH_FMA(v, m) a##m##_##v = v_fma(b##m, wv, a##m##_##v);
 #define CH_COLUMN(M, v)                                                                                \
     {                                                                                                  \
-        const vf wv = v_load(w + (v) * VL);                                                            \
+        const vf wv = w_load(w + (v) * VL);                                                            \
         REP_##M(CH_FMA, v)                                                                             \
     }
 #define CH_COLUMN1(X, v) CH_COLUMN(1, v)
@@ -57,7 +58,7 @@
 #define CH_COLUMN6(X, v) CH_COLUMN(6, v)
 
 #define DEFINE_CHAIN(M, N)                                                                             \
-    V_INLINE void chain_##M##_##N(vf *acc, const float *x, int64_t x_stride, int64_t k, const float *w) \
+    V_INLINE void chain_##M##_##N(vf *acc, const float *x, int64_t x_stride, int64_t k, const weight *w) \
     {                                                                                                  \
         (void)x_stride;                                                                                \
         REP_##M(CH_POINTER, _) REP_##M(CH_ROW_LOAD##N, _)                                              \
@@ -83,12 +84,12 @@ DEFINE_CHAINS(6)
 /* one row, several panels: panel m's accumulators are a##m##_##v */
 #define ONE_LOAD(m, v) vf a##m##_##v = acc##m[v];
 #define ONE_KEEP(m, v) acc##m[v] = a##m##_##v;
-#define ONE_FMA(m, v) a##m##_##v = v_fma(b, v_load(w##m + (v) * VL), a##m##_##v);
+#define ONE_FMA(m, v) a##m##_##v = v_fma(b, w_load(w##m + (v) * VL), a##m##_##v);
 
 #define DEFINE_DUO(A, B)                                                                               \
-    V_INLINE void duo_##A##_##B(vf *acc0, vf *acc1, const float *x, int64_t k, const float *w)         \
+    V_INLINE void duo_##A##_##B(vf *acc0, vf *acc1, const float *x, int64_t k, const weight *w)        \
     {                                                                                                  \
-        const float *w0 = w, *w1 = w + (A) * VL * k;                                                   \
+        const weight *w0 = w, *w1 = w + (A) * VL * k;                                                  \
         VEC_##A(ONE_LOAD, 0) VEC_##B(ONE_LOAD, 1)                                                      \
         for (int64_t i = 0; i < k; i++, w0 += (A) * VL, w1 += (B) * VL) {                              \
             const vf b = v_set1(x[i]);                                                                 \
@@ -107,9 +108,9 @@ DEFINE_DUO(3, 1)
 
 #define DEFINE_TRIO(A, N)                                                                              \
     V_INLINE void trio_##A##_##N(vf *acc0, vf *acc1, vf *acc2, const float *x, int64_t k,              \
-                                 const float *w)                                                       \
+                                 const weight *w)                                                      \
     {                                                                                                  \
-        const float *w0 = w, *w1 = w + (A) * VL * k, *w2 = w + 2 * (A) * VL * k;                       \
+        const weight *w0 = w, *w1 = w + (A) * VL * k, *w2 = w + 2 * (A) * VL * k;                      \
         VEC_##A(ONE_LOAD, 0) VEC_##A(ONE_LOAD, 1) VEC_##N(ONE_LOAD, 2)                                 \
         for (int64_t i = 0; i < k; i++, w0 += (A) * VL, w1 += (A) * VL, w2 += (N) * VL) {              \
             const vf b = v_set1(x[i]);                                                                 \
@@ -150,14 +151,14 @@ V_INLINE int panel_vectors(int64_t columns, int64_t pitch, int64_t p)
 V_INLINE int64_t panel_width(int64_t columns) { return round_up(columns, VL); }
 
 /* w (k, columns), row stride ws: panel of 4 vectors after panel, row after row */
-static void panel_pack(int64_t k, int64_t columns, const float *w, int64_t ws, float *packed)
+static void panel_pack(int64_t k, int64_t columns, const weight *w, int64_t ws, weight *packed)
 {
     for (int64_t first = 0; first < columns; first += 4 * VL) {
         const int64_t real = least(4 * VL, columns - first);
         const int64_t width = round_up(real, VL);
         for (int64_t i = 0; i < k; i++)
             for (int64_t j = 0; j < width; j++)
-                *packed++ = j < real ? w[i * ws + first + j] : 0.0f;
+                *packed++ = j < real ? w[i * ws + first + j] : 0;
     }
 }
 
@@ -173,10 +174,10 @@ typedef struct panel_job {
     int64_t start_stride; /* 0: one bias for all rows */
     const float *x;
     int64_t x_stride, x_count;
-    const float *wx;
+    const weight *wx;
     const float *h;
     int64_t h_stride, h_count;
-    const float *wh; /* h_count 0: no second chain */
+    const weight *wh; /* h_count 0: no second chain */
     float *y;
     int64_t y_stride;
     const rnnrt_activation *activation;

@@ -8,14 +8,19 @@
 V_INLINE int64_t simple_bias(const rnnrt_cell *cell) { return round_up(cell->units, 16); }
 V_INLINE int64_t simple_kernel(const rnnrt_cell *cell)
 {
-    return round_up(panel_width(cell->units) * cell->features, 16);
+    return round_up(panel_width(cell->units) * cell->features, WEIGHT_LINE);
+}
+V_INLINE const weight *simple_weights(const rnnrt_cell *cell)
+{
+    return (const weight *)((const float *)cell->packed + simple_bias(cell));
 }
 
 static void simple_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
 {
     out->z_width = round_up(cell->units, 16);
-    out->packed_bytes = (simple_bias(cell) + simple_kernel(cell) +
-                         round_up(panel_width(cell->units) * cell->units, 16)) * (int64_t)sizeof(float);
+    out->packed_bytes = simple_bias(cell) * (int64_t)sizeof(float) +
+                        (simple_kernel(cell) + round_up(panel_width(cell->units) * cell->units, WEIGHT_LINE)) *
+                            (int64_t)sizeof(weight);
     out->blocks = cell_rowwise(cell) ? 1 : panel_count(cell->units, 4);
 }
 
@@ -24,9 +29,9 @@ static void simple_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, voi
     float *p = packed;
     for (int64_t i = 0; i < simple_bias(cell); i++)
         p[i] = w->bias && i < cell->units ? w->bias[i] : 0.0f;
-    p += simple_bias(cell);
-    panel_pack(cell->features, cell->units, w->kernel, cell->units, p);
-    panel_pack(cell->units, cell->units, w->recurrent, cell->units, p + simple_kernel(cell));
+    weight *to = (weight *)(p + simple_bias(cell));
+    panel_pack(cell->features, cell->units, w->kernel, cell->units, to);
+    panel_pack(cell->units, cell->units, w->recurrent, cell->units, to + simple_kernel(cell));
 }
 
 static void simple_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
@@ -35,7 +40,7 @@ static void simple_project(const rnnrt_cell *cell, int64_t rows, const float *x,
     const float *p = cell->packed;
     const panel_job job = {
         .columns = panel_width(cell->units), .pitch = 4, .start = p,
-        .x = x, .x_stride = x_stride, .x_count = cell->features, .wx = p + simple_bias(cell),
+        .x = x, .x_stride = x_stride, .x_count = cell->features, .wx = simple_weights(cell),
         .y = z, .y_stride = z_stride,
         .activation = &linear_activation, .end = PANEL_ACTIVATE,
     };
@@ -49,9 +54,9 @@ static void simple_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
         .columns = cell->units, .pitch = 4,
         .start = s->z ? s->z : p, .start_stride = s->z ? s->z_stride : 0,
         .x = s->z ? s->h : s->x, .x_stride = s->z ? 0 : s->x_stride, .x_count = s->z ? 0 : cell->features,
-        .wx = p + simple_bias(cell),
+        .wx = simple_weights(cell),
         .h = s->h, .h_stride = s->h_stride, .h_count = cell->units,
-        .wh = p + simple_bias(cell) + simple_kernel(cell),
+        .wh = simple_weights(cell) + simple_kernel(cell),
         .y = s->h_out, .y_stride = s->h_out_stride,
         .activation = &cell->activation, .end = PANEL_ACTIVATE, /* linear where rowwise */
     };

@@ -5,8 +5,10 @@
 #include "dense.h"
 #include "gru.h"
 #include "lstm.h"
-#include "rows.h"
 #include "simple_rnn.h"
+#ifndef RNNRT_HALF
+#include "rows.h"
+#endif
 
 static void cell_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
 {

@@ -2,16 +2,22 @@
 #ifndef RNNRT_TABLE_STRUCT_H
 #define RNNRT_TABLE_STRUCT_H
 
+/* cells and dense layers: all that a part for another dtype of weights has */
+#define RNNRT_PART(NAME, GROUP)                                                                        \
+    .name = NAME, .vector_floats = VL, .bitwise_group = GROUP, .cell_sizes = cell_sizes,               \
+    .cell_pack = cell_pack, .cell_scratch_bytes = cell_scratch_bytes, .cell_project = cell_project,    \
+    .cell_step = cell_step, .dense_packed_bytes = dense_packed_bytes, .dense_pack = dense_pack,        \
+    .dense = dense_run
+
+#ifndef RNNRT_HALF
 #include "double.h"
 
-#define RNNRT_TABLE(NAME, GROUP)                                                                       \
+#define RNNRT_TABLE(NAME, GROUP, HALF)                                                                 \
     {                                                                                                  \
-        .name = NAME, .vector_floats = VL, .bitwise_group = GROUP, .cell_sizes = cell_sizes,           \
-        .cell_pack = cell_pack, .cell_scratch_bytes = cell_scratch_bytes,                              \
-        .cell_project = cell_project, .cell_step = cell_step,                                          \
-        .dense_packed_bytes = dense_packed_bytes, .dense_pack = dense_pack, .dense = dense_run,        \
+        RNNRT_PART(NAME, GROUP),                                                                       \
         .activate = act_elementwise, .activate_rows = activate_rows, .scale_shift = scale_shift,       \
-        .doubles = &double_table,                                                                      \
+        .doubles = &double_table, .half = HALF,                                                        \
     }
+#endif
 
 #endif

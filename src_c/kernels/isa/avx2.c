@@ -9,4 +9,4 @@
 #include "../simd/avx2.h"
 #include "../generic/table.h"
 
-const rnnrt_kernels rnnrt_kernels_avx2 = RNNRT_TABLE("avx2", 1);
+const rnnrt_kernels rnnrt_kernels_avx2 = RNNRT_TABLE("avx2", 1, &rnnrt_kernels_avx2_half);

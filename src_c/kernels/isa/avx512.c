@@ -10,4 +10,4 @@
 #include "../simd/avx512.h"
 #include "../generic/table.h"
 
-const rnnrt_kernels rnnrt_kernels_avx512 = RNNRT_TABLE("avx512", 1);
+const rnnrt_kernels rnnrt_kernels_avx512 = RNNRT_TABLE("avx512", 1, &rnnrt_kernels_avx512_half);

@@ -120,7 +120,7 @@ static void dense_pack(const rnnrt_dense *d, const void *kernel, const float *bi
     float *p = packed;
     for (int64_t i = 0; i < d->outputs; i++)
         p[i] = bias ? bias[i] : 0.0f;
-    memcpy(p + d->outputs, kernel, (size_t)(d->inputs * d->outputs) * sizeof *p);
+    take_weights(p + d->outputs, kernel, d->dtype, d->inputs * d->outputs);
 }
 
 static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_t x_stride, float *y,
@@ -136,4 +136,4 @@ static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_
 
 #include "../generic/table_struct.h"
 
-const rnnrt_kernels rnnrt_kernels_blas = RNNRT_TABLE("blas", 0);
+const rnnrt_kernels rnnrt_kernels_blas = RNNRT_TABLE("blas", 0, &rnnrt_kernels_blas);

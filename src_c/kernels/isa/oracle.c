@@ -118,7 +118,7 @@ static void dense_pack(const rnnrt_dense *d, const void *kernel, const float *bi
     float *p = packed;
     for (int64_t i = 0; i < d->outputs; i++)
         p[i] = bias ? bias[i] : 0.0f;
-    memcpy(p + d->outputs, kernel, (size_t)(d->inputs * d->outputs) * sizeof *p);
+    take_weights(p + d->outputs, kernel, d->dtype, d->inputs * d->outputs);
 }
 
 static float dense_lanes(int64_t n, const float *x, const float *w, int64_t stride)
@@ -150,4 +150,4 @@ static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_
 
 #include "../generic/table_struct.h"
 
-const rnnrt_kernels rnnrt_kernels_oracle = RNNRT_TABLE("oracle", 1);
+const rnnrt_kernels rnnrt_kernels_oracle = RNNRT_TABLE("oracle", 1, &rnnrt_kernels_oracle);

@@ -6,4 +6,4 @@
 #include "../simd/portable.h"
 #include "../generic/table.h"
 
-const rnnrt_kernels rnnrt_kernels_portable = RNNRT_TABLE("portable", 0);
+const rnnrt_kernels rnnrt_kernels_portable = RNNRT_TABLE("portable", 0, &rnnrt_kernels_portable_half);

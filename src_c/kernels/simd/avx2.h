@@ -19,6 +19,12 @@ static const int32_t v_first_table[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 
 V_INLINE vf v_set1(float x) { return _mm256_set1_ps(x); }
 V_INLINE vi vi_set1(uint32_t x) { return (vi)_mm256_set1_epi32((int)x); }
 V_INLINE vf v_load(const float *p) { return _mm256_loadu_ps(p); }
+#ifdef __F16C__
+V_INLINE vf v_load_half(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+#endif
 V_INLINE void v_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
 V_INLINE __m256i v_first_bits(int64_t n)
 {

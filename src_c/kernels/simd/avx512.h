@@ -17,6 +17,10 @@ typedef __mmask16 vm;
 V_INLINE vf v_set1(float x) { return _mm512_set1_ps(x); }
 V_INLINE vi vi_set1(uint32_t x) { return (vi)_mm512_set1_epi32((int)x); }
 V_INLINE vf v_load(const float *p) { return _mm512_loadu_ps(p); }
+V_INLINE vf v_load_half(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
 V_INLINE void v_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 V_INLINE vm v_first(int64_t n) { return (vm)((1u << (n < 0 ? 0 : n > VL ? VL : n)) - 1u); }
 /* the first n lanes, 0 <= n <= VL; the others are zero, or left alone in memory */

@@ -26,6 +26,16 @@ V_INLINE vf v_load(const float *p)
     memcpy(&a, p, sizeof a);
     return a;
 }
+V_INLINE vf v_load_half(const uint16_t *p)
+{
+    typedef int32_t signed_lanes __attribute__((vector_size(16)));
+    const vi h = {p[0], p[1], p[2], p[3]};
+    const vi sign = (h & 0x8000u) << 16, rest = h & 0x7fffu;
+    const vi small = (vi)(rest < 0x400u), special = (vi)(rest >= 0x7c00u);
+    const vi count = (vi)(__builtin_convertvector((signed_lanes)rest, vf) * 0x1p-24f);
+    const vi wide = (rest << 13) + (112u << 23) + (special & (112u << 23));
+    return (vf)(sign | (small & count) | (~small & wide));
+}
 V_INLINE void v_store(float *p, vf a) { memcpy(p, &a, sizeof a); }
 V_INLINE vm v_first(int64_t n) { return (vm){-(n > 0), -(n > 1), -(n > 2), -(n > 3)}; }
 V_INLINE vf v_loadn(const float *p, int64_t n)

@@ -7,6 +7,8 @@ static const rnnrt_kernels *const all[] = {&rnnrt_kernels_oracle, &rnnrt_kernels
                                            &rnnrt_kernels_portable, &rnnrt_kernels_blas};
 enum { TABLES = 5, ORACLE = 0, BLAS = 4, MAX_ROWS = 33 };
 
+static const int dtypes[] = {RNNRT_F32, RNNRT_F16};
+
 static long compared, differing, near_checked, near_failed;
 static double worst;
 
@@ -72,18 +74,37 @@ static void sprinkle(float *p, int64_t n, int wild)
     }
 }
 
+/* float weights become halves, truncated, some of them denormal or zero; w is what they widen to */
+static uint16_t *halve(float *w, int64_t n)
+{
+    uint16_t *h = aligned(n * 2);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, w + i, 4);
+        const int32_t e = (int32_t)(bits >> 23 & 255) - 112;
+        h[i] = (uint16_t)(bits >> 16 & 0x8000u);
+        if (random_u32() % 16 == 0)
+            h[i] |= (uint16_t)(random_u32() % 0x400u);
+        else if (e > 0)
+            h[i] |= (uint16_t)((uint32_t)e << 10 | (bits >> 13 & 0x3ffu));
+        w[i] = rnnrt_half(h[i]);
+    }
+    return h;
+}
+
 typedef struct cell_case {
     rnnrt_cell cell;
     rnnrt_cell_weights w;
     float *kernel, *recurrent, *bias, *x, *h, *c;
+    void *stored[2]; /* kernel and recurrent where they are no floats */
     int64_t xs, hs, cs;
     char what[160];
 } cell_case;
 
 static cell_case make_case(int kind, int reset_after, int64_t u, int64_t d, int biased, int act, int gate,
-                           int wild)
+                           int wild, int dtype)
 {
-    cell_case t = {.cell = {.kind = kind, .reset_after = reset_after, .units = u, .features = d}};
+    cell_case t = {.cell = {.kind = kind, .reset_after = reset_after, .dtype = dtype, .units = u, .features = d}};
     const int64_t gates = kind == RNNRT_CELL_LSTM ? 4 : kind == RNNRT_CELL_GRU ? 3 : 1, n = gates * u;
     const float scale = 2.0f / sqrtf((float)(u + d));
     t.cell.activation.kind = act;
@@ -112,8 +133,13 @@ static cell_case make_case(int kind, int reset_after, int64_t u, int64_t d, int 
         sprinkle(t.c, MAX_ROWS * t.cs, wild > 1);
     }
     t.w = (rnnrt_cell_weights){.kernel = t.kernel, .recurrent = t.recurrent, .bias = biased ? t.bias : NULL};
-    snprintf(t.what, sizeof t.what, "kind %d reset_after %d U %d D %d bias %d %s/%s wild %d", kind, reset_after,
-             (int)u, (int)d, biased, activation_names[act], activation_names[gate], wild);
+    if (dtype == RNNRT_F16) {
+        t.w.kernel = t.stored[0] = halve(t.kernel, d * n);
+        t.w.recurrent = t.stored[1] = halve(t.recurrent, u * n);
+    }
+    t.w.dtype = dtype;
+    snprintf(t.what, sizeof t.what, "kind %d reset_after %d U %d D %d bias %d %s/%s wild %d dtype %d", kind,
+             reset_after, (int)u, (int)d, biased, activation_names[act], activation_names[gate], wild, dtype);
     return t;
 }
 static void free_case(cell_case *t)
@@ -124,6 +150,8 @@ static void free_case(cell_case *t)
     free(t->x);
     free(t->h);
     free(t->c);
+    free(t->stored[0]);
+    free(t->stored[1]);
 }
 
 typedef struct packed_cell {
@@ -136,6 +164,7 @@ typedef struct packed_cell {
 static packed_cell pack(const rnnrt_kernels *k, const cell_case *t)
 {
     packed_cell p = {.k = k, .cell = t->cell};
+    k = p.k = rnnrt_kernels_of(k, t->cell.dtype);
     k->cell_sizes(&p.cell, &p.sizes);
     p.packed = aligned(p.sizes.packed_bytes);
     memset(p.packed, 0x7f, (size_t)p.sizes.packed_bytes);
@@ -196,9 +225,9 @@ static void expect_near(const char *what, const char *table, double got, double 
 }
 
 static void check_cell(int kind, int reset_after, int64_t u, int64_t d, int biased, int act, int gate, int wild,
-                       int many)
+                       int many, int dtype)
 {
-    cell_case t = make_case(kind, reset_after, u, d, biased, act, gate, wild);
+    cell_case t = make_case(kind, reset_after, u, d, biased, act, gate, wild, dtype);
     const int64_t hn = MAX_ROWS * t.hs, cn = MAX_ROWS * t.cs;
     float *want_h = floats(hn), *want_c = floats(cn), *h = floats(hn), *c = floats(cn);
     for (int k = 0; k < TABLES; k++) {
@@ -264,7 +293,7 @@ static void check_cell(int kind, int reset_after, int64_t u, int64_t d, int bias
     free_case(&t);
 }
 
-static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, int wild)
+static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, int wild, int dtype)
 {
     const int64_t xs = inputs + 2, ys = outputs + 3;
     float *w = floats(inputs * outputs), *b = floats(outputs), *x = floats(MAX_ROWS * xs);
@@ -277,18 +306,21 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
         sprinkle(w, inputs * outputs, 0);
         sprinkle(x, MAX_ROWS * xs, wild > 1);
     }
-    snprintf(what, sizeof what, "dense K %d N %d bias %d %s wild %d", (int)inputs, (int)outputs, biased,
-             activation_names[act], wild);
+    void *stored = dtype == RNNRT_F16 ? halve(w, inputs * outputs) : NULL;
+    snprintf(what, sizeof what, "dense K %d N %d bias %d %s wild %d dtype %d", (int)inputs, (int)outputs, biased,
+             activation_names[act], wild, dtype);
     for (int k = 0; k < TABLES; k++) {
         if (!runs(all[k]))
             continue;
-        rnnrt_dense d = {.inputs = inputs, .outputs = outputs, .activation = {.kind = act, .param = {0.3f}}};
-        float *packed = aligned(all[k]->dense_packed_bytes(&d));
-        all[k]->dense_pack(&d, w, biased ? b : NULL, NULL, packed);
+        rnnrt_dense d = {.dtype = dtype, .inputs = inputs, .outputs = outputs,
+                         .activation = {.kind = act, .param = {0.3f}}};
+        const rnnrt_kernels *own = rnnrt_kernels_of(all[k], dtype);
+        float *packed = aligned(own->dense_packed_bytes(&d));
+        own->dense_pack(&d, stored ? stored : w, biased ? b : NULL, NULL, packed);
         d.packed = packed;
         if (all[k]->bitwise_group == 0 || k == ORACLE) {
             for (int64_t r = 0; r < MAX_ROWS; r++)
-                all[k]->dense(&d, 1, x + r * xs, xs, want + r * ys, ys);
+                own->dense(&d, 1, x + r * xs, xs, want + r * ys, ys);
             for (int64_t j = 0; !wild && j < outputs; j++) {
                 double sum = biased ? (double)b[j] : 0;
                 for (int64_t i = 0; i < inputs; i++)
@@ -301,7 +333,7 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
             char name[32];
             snprintf(name, sizeof name, "rows %d", (int)rows);
             memset(y, 0x55, (size_t)(MAX_ROWS * ys) * sizeof *y);
-            all[k]->dense(&d, rows, x + first * xs, xs, y, ys);
+            own->dense(&d, rows, x + first * xs, xs, y, ys);
             expect_same(want + first * ys, y, rows, outputs, ys, all[k]->name, name, what);
             uint32_t bits;
             memcpy(&bits, y + outputs, 4);
@@ -311,136 +343,14 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
         free(packed);
     }
     free(w);
+    free(stored);
     free(b);
     free(x);
     free(want);
     free(y);
 }
 
-static const struct { int kind; float param[3]; } functions[] = {
-    {RNNRT_ACT_LINEAR, {0}}, {RNNRT_ACT_TANH, {0}}, {RNNRT_ACT_SIGMOID, {0}},
-    {RNNRT_ACT_HARD_SIGMOID_K2, {0}}, {RNNRT_ACT_HARD_SIGMOID_K3, {0}}, {RNNRT_ACT_RELU, {0}},
-    {RNNRT_ACT_RELU_GENERAL, {INFINITY, 0, 0}}, {RNNRT_ACT_RELU_GENERAL, {6, 0, 0}},
-    {RNNRT_ACT_RELU_GENERAL, {4, 0.25f, 0.5f}}, {RNNRT_ACT_RELU_GENERAL, {INFINITY, 0.1f, -1}},
-    {RNNRT_ACT_RELU_GENERAL, {5, 0, -1}}, {RNNRT_ACT_LEAKY_RELU, {0.2f}}, {RNNRT_ACT_LEAKY_RELU, {1.5f}},
-    {RNNRT_ACT_ELU, {1}}, {RNNRT_ACT_ELU, {0.3f}}, {RNNRT_ACT_SELU, {0}}, {RNNRT_ACT_CELU, {1}},
-    {RNNRT_ACT_CELU, {2.5f}}, {RNNRT_ACT_EXPONENTIAL, {0}}, {RNNRT_ACT_SOFTPLUS, {0}},
-    {RNNRT_ACT_SOFTSIGN, {0}}, {RNNRT_ACT_SILU, {0}}, {RNNRT_ACT_MISH, {0}}, {RNNRT_ACT_GELU, {0}},
-    {RNNRT_ACT_GELU_TANH, {0}}, {RNNRT_ACT_HARD_SILU, {0}}, {RNNRT_ACT_HARD_TANH, {0}},
-    {RNNRT_ACT_HARD_SHRINK, {0.5f}}, {RNNRT_ACT_SOFT_SHRINK, {0.5f}}, {RNNRT_ACT_TANH_SHRINK, {0}},
-    {RNNRT_ACT_LOG_SIGMOID, {0}}, {RNNRT_ACT_SQUAREPLUS, {4}}, {RNNRT_ACT_SQUAREPLUS, {0.01f}},
-    {RNNRT_ACT_SPARSE_PLUS, {0}}, {RNNRT_ACT_SPARSE_SIGMOID, {0}}, {RNNRT_ACT_THRESHOLD, {0.3f, -2}},
-    {RNNRT_ACT_THRESHOLDED_RELU, {1}},
-};
-
-/* every 2^k-th float bit pattern, shifted so that runs differ in their low bits */
-static void check_functions(int step_bits)
-{
-    enum { CHUNK = 4099 };
-    static float x[CHUNK], want[CHUNK], y[CHUNK];
-    const uint64_t total = 1ull << (32 - step_bits);
-    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
-        rnnrt_activation a = {.kind = functions[f].kind};
-        memcpy(a.param, functions[f].param, sizeof a.param);
-        double most = 0, most_relative = 0;
-        float at = 0, at_relative = 0;
-        for (uint64_t base = 0; base < total; base += CHUNK) {
-            const int64_t n = base + CHUNK < total ? CHUNK : (int64_t)(total - base);
-            for (int64_t i = 0; i < n; i++) {
-                const uint32_t bits = (uint32_t)((base + (uint64_t)i) << step_bits) + (random_u32() >> (32 - step_bits));
-                memcpy(x + i, &bits, 4);
-            }
-            if (base == 0)
-                x[0] = 0, x[1] = -0.0f, x[2] = INFINITY, x[3] = -INFINITY, x[4] = NAN, x[5] = 3.4e38f, x[6] = -3.4e38f;
-            for (int k = 0; k < TABLES - 1; k++) {
-                if (!runs(all[k]))
-                    continue;
-                float *to = k == ORACLE ? want : y;
-                all[k]->activate(&a, n, x, to);
-                if (all[k]->bitwise_group)
-                    expect_same(want, to, 1, n, n, all[k]->name, "activate", activation_names[a.kind]);
-                for (int64_t i = 0; i < n; i++) {
-                    if (fabsf(x[i]) < 0x1p-126f)
-                        continue; /* denormals are zero here */
-                    double ref = ref_act(&a, (double)x[i]), got = (double)to[i];
-                    if (fabs(ref) > 3.4028235677973366e38)
-                        ref = copysign(INFINITY, ref);
-                    const double error = got == ref || (isnan(got) && isnan(ref)) ? 0 : fabs(got - ref);
-                    const double scaled = error / fmax(1, fabs(ref));
-                    near_checked++;
-                    if (!(scaled <= 1e-6) && near_failed++ < 40)
-                        printf("FAR %s %s(%.9g) = %.9g, double precision %.9g\n", all[k]->name,
-                               activation_names[a.kind], (double)x[i], got, ref);
-                    if (((a.kind == RNNRT_ACT_SIGMOID && (got < 0 || got > 1)) ||
-                         (a.kind == RNNRT_ACT_TANH && fabs(got) > 1)) && near_failed++ < 40)
-                        printf("RANGE %s %s(%.9g) = %.9g\n", all[k]->name, activation_names[a.kind],
-                               (double)x[i], got);
-                    if (scaled > most)
-                        most = scaled, at = x[i];
-                    if (fabs(ref) > 1e-37 && error / fabs(ref) > most_relative)
-                        most_relative = error / fabs(ref), at_relative = x[i];
-                }
-            }
-        }
-        printf("  %-18s (%g %g %g): %.2g of max(1, |ref|) at %.6g; relative %.2g at %.6g\n",
-               activation_names[a.kind], (double)a.param[0], (double)a.param[1], (double)a.param[2], most,
-               (double)at, most_relative, (double)at_relative);
-    }
-}
-
-static void check_rows(void)
-{
-    static const int kinds[] = {RNNRT_ACT_SOFTMAX, RNNRT_ACT_LOG_SOFTMAX, RNNRT_ACT_SPARSEMAX, RNNRT_ACT_GLU};
-    for (int f = 0; f < 4; f++)
-        for (int64_t width = f == 3 ? 2 : 1; width <= 300; width += f == 3 ? 2 : width < 40 ? 1 : 13)
-            for (int wild = 0; wild < 2; wild++) {
-                const rnnrt_activation a = {.kind = kinds[f]};
-                const int64_t rows = 3, xs = width + 3, out = f == 3 ? width / 2 : width;
-                float *x = floats(rows * xs), *want = floats(rows * xs), *y = floats(rows * xs);
-                float *scratch = floats(width);
-                double *dx = malloc((size_t)width * 3 * sizeof *dx);
-                fill(x, rows * xs, wild ? 30.0f : 3.0f);
-                if (wild)
-                    sprinkle(x + 2 * xs, width, 1);
-                for (int k = 0; k < TABLES; k++) {
-                    if (!runs(all[k]))
-                        continue;
-                    float *to = k == ORACLE ? want : y;
-                    all[k]->activate_rows(&a, rows, width, x, xs, to, xs, scratch);
-                    if (all[k]->bitwise_group)
-                        expect_same(want, to, rows, out, xs, all[k]->name, "rows", activation_names[a.kind]);
-                    for (int64_t r = 0; r < 2; r++) {
-                        for (int64_t i = 0; i < width; i++)
-                            dx[i] = (double)x[r * xs + i];
-                        ref_row(&a, width, dx, dx + width, dx + 2 * width);
-                        for (int64_t i = 0; f != 2 && i < out; i++)
-                            expect_near(activation_names[a.kind], all[k]->name, (double)to[r * xs + i],
-                                        dx[width + i], 2e-6);
-                        for (int64_t i = 0; f == 2 && width < 20 && i < out; i++)
-                            expect_near("sparsemax", all[k]->name, (double)to[r * xs + i], dx[width + i], 1e-5);
-                    }
-                    if (f != 3) { /* in place */
-                        memcpy(y, x, (size_t)(rows * xs) * sizeof *y);
-                        all[k]->activate_rows(&a, rows, width, y, xs, y, xs, scratch);
-                        if (all[k]->bitwise_group)
-                            expect_same(want, y, rows, out, xs, all[k]->name, "in place", activation_names[a.kind]);
-                    }
-                    if (!f) {
-                        all[k]->scale_shift(rows, width, x, xs, x + xs, x + 2 * xs, y, xs);
-                        float *direct = floats(rows * xs);
-                        rnnrt_kernels_oracle.scale_shift(rows, width, x, xs, x + xs, x + 2 * xs, direct, xs);
-                        if (all[k]->bitwise_group)
-                            expect_same(direct, y, rows, width, xs, all[k]->name, "scale_shift", "");
-                        free(direct);
-                    }
-                }
-                free(x);
-                free(want);
-                free(y);
-                free(scratch);
-                free(dx);
-            }
-}
+#include "check_functions.h"
 
 int main(int argc, char **argv)
 {
@@ -467,8 +377,11 @@ int main(int argc, char **argv)
                 for (size_t v = 0; v < sizeof kinds / sizeof *kinds; v++) {
                     if ((quick && (i + j * 5 + (int)v) % 7) || (v && (i * 3 + j + (int)v) % 4))
                         continue;
-                    check_cell(c < 2 ? c : RNNRT_CELL_GRU, c == 3, sizes[i], sizes[j], (i + j + (int)v) % 3 != 0,
-                               kinds[v].act, kinds[v].gate, kinds[v].wild, kinds[v].many);
+                    for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++)
+                        if (!t || (i + 2 * j + (int)v + (int)t) % 3 == 0)
+                            check_cell(c < 2 ? c : RNNRT_CELL_GRU, c == 3, sizes[i], sizes[j],
+                                       (i + j + (int)v) % 3 != 0, kinds[v].act, kinds[v].gate, kinds[v].wild,
+                                       kinds[v].many, dtypes[t]);
                 }
             }
         printf("%s: %ld comparisons, worst error %.2g\n",
@@ -479,11 +392,13 @@ int main(int argc, char **argv)
     for (int i = 0; i < count; i++)
         for (int j = 0; j < count; j++)
             for (int v = 0; v < 3; v++)
-                if (!quick || (i + j) % 5 == 0)
-                    check_dense(sizes[i], sizes[j], v != 1,
-                                v == 0 ? RNNRT_ACT_LINEAR : v == 1 ? RNNRT_ACT_RELU : RNNRT_ACT_TANH, v);
+                for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++)
+                    if (!quick || (i + j) % 5 == 0)
+                        check_dense(sizes[i], sizes[j], v != 1,
+                                    v == 0 ? RNNRT_ACT_LINEAR : v == 1 ? RNNRT_ACT_RELU : RNNRT_ACT_TANH, v, dtypes[t]);
     for (int n = 1; n <= 9; n++)
-        check_dense(512, n, 1, RNNRT_ACT_SIGMOID, 0);
+        for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++)
+            check_dense(512, n, 1, RNNRT_ACT_SIGMOID, 0, dtypes[t]);
     printf("dense: %ld comparisons\n", compared - before);
     before = compared;
     check_rows();

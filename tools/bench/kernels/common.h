@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "kernels/fpenv.h"
+#include "kernels/half.h"
 #include "kernels/kernels.h"
 
 static inline int runs(const rnnrt_kernels *k)

@@ -1,0 +1,14 @@
+/* The kernels for AVX-512 over half weights, which each chain widens as it goes. */
+#if !defined(__AVX512F__) || !defined(__AVX512DQ__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
+    !defined(__FMA__)
+#error "compile this unit with -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma"
+#endif
+#ifdef __FAST_MATH__
+#error "fast-math would break the summation order"
+#endif
+#define RNNRT_HALF
+#include "../kernels.h"
+#include "../simd/avx512.h"
+#include "../generic/table.h"
+
+const rnnrt_kernels rnnrt_kernels_avx512_half = {RNNRT_PART("avx512", 1)};
