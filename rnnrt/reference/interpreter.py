@@ -15,6 +15,7 @@ from ..ir.ops.spec import check_attrs
 from ..ir.passes.folded import folded_tensors
 from . import (  # noqa: F401  (they register)
     activations,
+    attention,
     axes,
     batch_normalization,
     conv,
@@ -22,8 +23,8 @@ from . import (  # noqa: F401  (they register)
     embedding,
     functions,
     gru,
-    lstm,
     host,
+    lstm,
     masks,
     merge,
     normalize,

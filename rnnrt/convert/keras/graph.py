@@ -307,7 +307,7 @@ class GraphBuilder:
             why, remedy = REFUSED.get(spec.class_name, _unknown(spec))
             raise call.refuse(why, remedy.replace("[...] before it", f"[{self._before(args)}]"))
         check_options(call, entry)
-        call.inputs, call.initial_state = self._arguments(call, entry.takes_states, args)
+        call.inputs, call.initial_state = self._arguments(call, entry, args)
         out = [self._in_keras(call, v) for v in entry.build(call)]
         self.built.append((path, spec.class_name))
         passes = entry.mask == "pass" or (entry.mask == "pass_keras3" and spec.generation >= 3)
@@ -333,12 +333,13 @@ class GraphBuilder:
         )
         return ", ".join(repr(n) for n in names) or "..."
 
-    def _arguments(self, call: LayerCall, takes_states: bool, args: list) -> tuple[list[Value], list[Value]]:
+    def _arguments(self, call: LayerCall, entry: Entry, args: list) -> tuple[list[Value], list[Value]]:
         """(inputs, initial states): Keras 2 lists states after the input, Keras 3 names them."""
+        args = self._name_arguments(call, entry, args)
         first = flatten(args[0]) if args else []
         rest = [a for a in args[1:] if a is not None]
         states = call.kwargs.pop("initial_state", None)
-        if takes_states:
+        if entry.takes_states:
             if rest and states is None:
                 states, rest = rest[0], rest[1:]
             if len(first) > 1 and states is None:
@@ -349,7 +350,7 @@ class GraphBuilder:
             raise call.refuse("it is called with more positional arguments than rnnrt knows")
         mask = call.kwargs.pop("mask", None)
         for key, value in call.kwargs.items():
-            if value is None or key in ("training", "name"):
+            if value is None or key in ("training", "name") or key in entry.arguments or key in entry.calls:
                 continue
             raise call.refuse(f"it is called with {key}=, which is not supported")
         flat = flatten(states)
@@ -360,6 +361,19 @@ class GraphBuilder:
         if first and (mask is not None or not flat or call.spec.generation <= 2):
             call.mask = first[0].mask
         return first, flat
+
+    def _name_arguments(self, call: LayerCall, entry: Entry, args: list) -> list:
+        """The tensors of a layer with several arguments, as a list in the first; by name they go into kwargs."""
+        if not entry.arguments:
+            return args
+        if len(args) > len(entry.arguments):
+            raise call.refuse("it is called with more positional arguments than rnnrt knows")
+        for name, value in zip(entry.arguments, args):
+            flat = flatten(value)
+            if len(flat) > 1 or name in call.kwargs:
+                raise call.refuse(f"it is called with several tensors as {name}")
+            call.kwargs[name] = flat[0] if flat else None
+        return [[call.kwargs[name] for name in entry.arguments if call.kwargs.get(name) is not None]]
 
     def _nested(self, spec: ModelSpec, path: str, args: list, kwargs: dict) -> list[Value]:
         call = LayerCall(self, spec, path, [])

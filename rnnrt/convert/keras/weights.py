@@ -19,7 +19,7 @@ from ..sources.base import OrderedWeights, PathWeights, StoredArray
 from .policies import policy_of
 from .spec import LayerSpec, ModelSpec
 
-__all__ = ["Layout", "Leaf", "Part", "load", "snake_case"]
+__all__ = ["Layout", "Leaf", "Part", "attention_parts", "load", "snake_case"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,15 @@ def snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+def attention_parts(spec: LayerSpec) -> dict[str, LayerSpec]:
+    """The dense layers that a MultiHeadAttention makes for itself, in their order."""
+    config = {"dtype": spec.config.get("dtype")}
+    return {
+        name: LayerSpec("EinsumDense", name, config, spec.generation, spec.version, spec.trainable)
+        for name in ("query", "key", "value", "attention_output")
+    }
+
+
 def children(spec: LayerSpec) -> Iterator[tuple[LayerSpec, str, tuple[str, ...]]]:
     """(layer, path below, folders below) of what a model or wrapper holds."""
     if isinstance(spec, ModelSpec):
@@ -81,6 +90,9 @@ def children(spec: LayerSpec) -> Iterator[tuple[LayerSpec, str, tuple[str, ...]]
             yield layer, layer.name, ("layers", f"{folder}_{n}" if n else folder)
     elif spec.class_name == "TimeDistributed" and "layer" in spec.inner:
         yield spec.inner["layer"], spec.inner["layer"].name, ("layer",)
+    elif spec.class_name == "MultiHeadAttention":
+        for name, part in attention_parts(spec).items():
+            yield part, name, (f"{'output' if name == 'attention_output' else name}_dense",)
     elif spec.class_name == "Bidirectional" and "layer" in spec.inner:
         for attr, folder in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
             yield spec.inner[attr], spec.inner[attr].name, (folder,)
@@ -299,7 +311,7 @@ def load(
                     out.update(_take(leaf, *found[leaf.path]))
         else:
             for leaf, folders in _folders(model, "", (), leaves):
-                arrays = stored.arrays((*folders, *leaf.vars_at))
+                arrays = stored.arrays((*folders, *leaf.vars_at)) or stored.arrays(_private(folders, leaf))
                 own = Layout("", tuple(leaf.parts), _as_is(leaf.parts))
                 fits = [x for x in (own, *leaf.layouts) if [p.shape for p in x.parts] == [a.shape for a in arrays]]
                 if not fits and len(arrays) != len(leaf.parts):
@@ -309,6 +321,11 @@ def load(
                     )
                 out.update(_take(leaf, fits[0] if fits else own, arrays))
     return out
+
+
+def _private(folders: tuple[str, ...], leaf: Leaf) -> tuple[str, ...]:
+    """The folder of an attribute that began with an underscore: ``_query_dense``, until some Keras 3."""
+    return (*folders[:-1], f"_{folders[-1]}", *leaf.vars_at)
 
 
 def _folders(

@@ -7,12 +7,13 @@ registers :class:`OpSpec` objects; nothing else in the project knows what an op 
 from __future__ import annotations
 
 from . import (  # noqa: F401  (they register)
+    attention,
     axes,
     conv,
     elementwise,
     functions,
-    masks,
     host,
+    masks,
     matrix,
     merge,
     normalize,

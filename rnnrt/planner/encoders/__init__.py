@@ -7,12 +7,13 @@ which the op's file in ``src_c/ops`` names at its top.
 from __future__ import annotations
 
 from . import (  # noqa: F401  (they register)
+    attention,
     axes,
     conv,
     elementwise,
     functions,
-    masks,
     host,
+    masks,
     matrix,
     merge,
     normalize,

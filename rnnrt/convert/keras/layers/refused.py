@@ -30,10 +30,6 @@ refuse(
 refuse(
     "not supported yet",
     "cut the model with outputs=[...] before it",
-    "Attention",
-    "AdditiveAttention",
-    "MultiHeadAttention",
     "GroupQueryAttention",
     "Discretization",
-    "EinsumDense",
 )

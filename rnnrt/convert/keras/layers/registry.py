@@ -24,7 +24,8 @@ class Entry:
     ``stop`` | ``own`` (build decides).
     weighted: whether it may hold weights. per_step: the same code works on (batch, time, ...), so that
     TimeDistributed is the layer itself. takes_states: it can be called with initial_state. random: it does
-    something else when called with ``training=True``.
+    something else when called with ``training=True``. arguments: names of the tensors that it is called with, where
+    these are several arguments; they are in the call's kwargs then. calls: other keywords of a call that it reads.
     """
 
     class_name: str
@@ -36,6 +37,8 @@ class Entry:
     per_step: bool = False
     takes_states: bool = False
     random: bool = False
+    arguments: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
     note: str = ""
 
 
