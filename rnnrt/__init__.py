@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .custom import register_cell, register_layer
 from .errors import (
     BackendError,
+    BatchError,
     ConversionError,
     FormatError,
     RnnrtError,
@@ -26,6 +27,7 @@ from .info import __version__, devices, info
 from .loading import load
 from .model import Model, TensorInfo
 from .session import Session
+from .streams.pool import Pool
 from .verify import VerifyReport, verify
 
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError",
+    "BatchError",
     "ConversionError",
     "FormatError",
     "Model",
+    "Pool",
     "RnnrtError",
     "Session",
     "ShapeError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "BackendError",
+    "BatchError",
     "ConversionError",
     "FormatError",
     "RnnrtError",
@@ -49,6 +50,25 @@ class ShapeError(RnnrtError, ValueError):
 
 class StateError(RnnrtError, ValueError):
     """A session's state does not fit, or the session is in use by another thread."""
+
+
+class BatchError(RnnrtError, ValueError):
+    """Some streams of a pool's call failed; the others went on.
+
+    Attributes
+    ----------
+    errors : dict
+        id -> exception of each stream that failed; its state is as it was before the call.
+    results : dict
+        id -> result of each of the others.
+    """
+
+    def __init__(self, errors: dict, results: dict) -> None:
+        shown = "; ".join(f"{k!r}: {e}" for k, e in list(errors.items())[:3])
+        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+        super().__init__(f"{len(errors)} of {len(errors) + len(results)} streams failed: {shown}{more}")
+        self.errors = errors
+        self.results = results
 
 
 class BackendError(RnnrtError, RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from .session import Session
 from .snapshot import SnapshotCodec
 from .structure import as_input, flatten_inputs, nest, shape_text
 from .summary import size_text, summary_table
+
+if TYPE_CHECKING:
+    from .streams.pool import Pool
 
 __all__ = ["Model", "TensorInfo"]
 
@@ -156,6 +159,17 @@ class Model(native.Program):
         session = Session(self, len(rows))
         session.set_rows(0, rows)
         return session
+
+    def pool(self, max_batch: int = 64, **options: Any) -> Pool:
+        """Many streams that come and go by id, stepped together; see :class:`rnnrt.Pool`.
+
+        max_batch: streams of the largest batch; more in one call are stepped in several.
+
+        Raises StateError where the model cannot be cut in time, as :meth:`session` does.
+        """
+        from .streams.pool import Pool  # it imports sessions, which import this module
+
+        return Pool(self, max_batch, **options)
 
     @cached_property
     def snapshots(self) -> SnapshotCodec:

@@ -1,1 +1,1 @@
-"""Many streams: the pool, stores of their states, and asyncio."""
+"""Many streams of one model: pools, and asyncio."""

@@ -24,7 +24,9 @@ int32_t rnnrt_backend_check(const rnnrt_backend *api, rnnrt_error *err)
         return refuse(err, RNNRT_EABI, "the plugin was built for another major version of the backend ABI");
     if (!api->name || !api->build_info || !api->device_count || !api->device_info || !api->supports || !api->model_create
         || !api->model_release || !api->model_run || !api->model_workspace || !api->model_cost || !api->session_create
-        || !api->session_release || !api->session_run || !api->session_get_rows || !api->session_set_rows)
+        || !api->session_release || !api->session_run || !api->session_get_rows || !api->session_set_rows
+        || !api->pool_create || !api->pool_release || !api->pool_reserve || !api->pool_run || !api->pool_get_rows
+        || !api->pool_set_rows)
         return refuse(err, RNNRT_EABI, "a member of the plugin's table is NULL");
     return RNNRT_OK;
 }

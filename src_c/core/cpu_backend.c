@@ -60,6 +60,12 @@ static const rnnrt_backend cpu = {
     .session_run = rnnrt_session_run_cpu,
     .session_get_rows = rnnrt_session_get_rows_cpu,
     .session_set_rows = rnnrt_session_set_rows_cpu,
+    .pool_create = rnnrt_pool_create_cpu,
+    .pool_release = rnnrt_pool_release_cpu,
+    .pool_reserve = rnnrt_pool_reserve_cpu,
+    .pool_run = rnnrt_pool_run_cpu,
+    .pool_get_rows = rnnrt_pool_get_rows_cpu,
+    .pool_set_rows = rnnrt_pool_set_rows_cpu,
 };
 
 const rnnrt_backend *rnnrt_cpu_backend(void) { return &cpu; }

@@ -297,7 +297,6 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
     if (!m)
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, (int64_t)sizeof *m, 0);
     atomic_init(&m->references, 1);
-    pthread_mutex_init(&m->lock, NULL);
     m->kernels = kernels;
     m->ops = rnnrt_alloc_zero((size_t)n * sizeof *m->ops);
     m->root = rnnrt_alloc((size_t)nt * 8);
@@ -331,7 +330,6 @@ void rnnrt_program_release(rnnrt_model *m)
         rnnrt_workspace_free(ws);
         ws = next;
     }
-    pthread_mutex_destroy(&m->lock);
     rnnrt_free(m->plan_memory);
     rnnrt_free(m->prepared);
     rnnrt_free(m->ops);

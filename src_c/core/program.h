@@ -2,7 +2,6 @@
 #ifndef RNNRT_PROGRAM_H
 #define RNNRT_PROGRAM_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "../ops/op.h"
@@ -36,8 +35,7 @@ struct rnnrt_model {
     int64_t *last_use;           /* last op that touches each root's storage */
     int64_t *maker;              /* op that makes each tensor (its root, for an alias), or -1 */
     int32_t fallible;            /* some op may fail after the first has run */
-    pthread_mutex_t lock;        /* of the free list */
-    rnnrt_workspace *free_list;
+    rnnrt_workspace *free_list;  /* under the lock of lock.h */
     int64_t n_free;
 };
 
@@ -68,5 +66,12 @@ void rnnrt_session_release_cpu(rnnrt_session *session);
 int32_t rnnrt_session_run_cpu(rnnrt_session *session, const rnnrt_call *call, rnnrt_error *err);
 int32_t rnnrt_session_get_rows_cpu(rnnrt_session *s, int64_t first, int64_t count, void *out, rnnrt_error *err);
 int32_t rnnrt_session_set_rows_cpu(rnnrt_session *s, int64_t first, int64_t count, const void *in, rnnrt_error *err);
+/* streams.c */
+int32_t rnnrt_pool_create_cpu(rnnrt_model *model, int64_t max_batch, rnnrt_pool **out, rnnrt_error *err);
+void rnnrt_pool_release_cpu(rnnrt_pool *pool);
+int32_t rnnrt_pool_reserve_cpu(rnnrt_pool *pool, int64_t rows, rnnrt_error *err);
+int32_t rnnrt_pool_run_cpu(rnnrt_pool *pool, const int64_t *rows, const rnnrt_call *call, rnnrt_error *err);
+int32_t rnnrt_pool_get_rows_cpu(rnnrt_pool *pool, const int64_t *rows, int64_t count, void *out, rnnrt_error *err);
+int32_t rnnrt_pool_set_rows_cpu(rnnrt_pool *pool, const int64_t *rows, int64_t count, const void *in, rnnrt_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* Pure runs and sessions. A session is n rows; a call commits its new state or leaves the rows as they were. */
 #include <string.h>
 
+#include "lock.h"
 #include "program.h"
 
 /* Workspaces that a model keeps for later calls, and the largest one that is worth keeping. */
@@ -22,7 +23,7 @@ struct rnnrt_session {
 static rnnrt_workspace *take(rnnrt_model *m, const int64_t *symbols)
 {
     rnnrt_workspace *found = NULL, **at;
-    pthread_mutex_lock(&m->lock);
+    rnnrt_lock();
     /* one bound for the same sizes, else the most recently used */
     for (at = &m->free_list; *at; at = &(*at)->next)
         if ((*at)->bound && memcmp((*at)->symbols, symbols, (size_t)m->plan.n_symbols * 8) == 0)
@@ -34,20 +35,20 @@ static rnnrt_workspace *take(rnnrt_model *m, const int64_t *symbols)
         *at = found->next;
         m->n_free--;
     }
-    pthread_mutex_unlock(&m->lock);
+    rnnrt_unlock();
     return found ? found : rnnrt_workspace_create(m);
 }
 
 static void give_back(rnnrt_model *m, rnnrt_workspace *ws)
 {
-    pthread_mutex_lock(&m->lock);
+    rnnrt_lock();
     int keep = m->n_free < KEEP_WORKSPACES && ws->arena_bytes + ws->rows_bytes <= KEEP_BYTES;
     if (keep) {
         ws->next = m->free_list;
         m->free_list = ws;
         m->n_free++;
     }
-    pthread_mutex_unlock(&m->lock);
+    rnnrt_unlock();
     if (!keep)
         rnnrt_workspace_free(ws);
 }

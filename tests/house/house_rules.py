@@ -39,10 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         ("model", "session"),  # two files of one room
         {
             *("format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "custom"),
-            *("model", "session", "errors"),
+            *("model", "session", "streams", "errors"),
         },
     ),
-    "streams": {"model", "session", "structure", "errors"},
+    "streams": {"model", "session", "snapshot", "structure", "native", "errors"},
     "cli": {"", "errors", "summary"},
     "compat": {"", "errors"},
     "serve": {"", "errors"},

@@ -125,6 +125,73 @@ static int32_t set_rows(rnnrt_session *s, int64_t first, int64_t count, const vo
     return RNNRT_OK;
 }
 
+/* a pool: one block of rows, as large as the largest reservation */
+struct rnnrt_pool {
+    rnnrt_model *model;
+    int64_t rows;
+    char *state;
+};
+
+static int32_t pool_create(rnnrt_model *m, int64_t max_batch, rnnrt_pool **out, rnnrt_error *err)
+{
+    (void)max_batch;
+    rnnrt_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return fail(err, RNNRT_ENOMEM, "");
+    p->model = m;
+    m->references++;
+    *out = p;
+    return RNNRT_OK;
+}
+
+static void pool_release(rnnrt_pool *p)
+{
+    model_release(p->model);
+    free(p->state);
+    free(p);
+}
+
+static int32_t pool_reserve(rnnrt_pool *p, int64_t rows, rnnrt_error *err)
+{
+    if (rows <= p->rows)
+        return RNNRT_OK;
+    char *larger = realloc(p->state, (size_t)(rows * p->model->row_bytes) + 1);
+    if (!larger)
+        return fail(err, RNNRT_ENOMEM, "");
+    p->state = larger;
+    p->rows = rows;
+    return RNNRT_OK;
+}
+
+static int32_t pool_run(rnnrt_pool *p, const int64_t *rows, const rnnrt_call *call, rnnrt_error *err)
+{
+    int32_t rc = model_run(p->model, call, err);
+    for (int64_t i = 0; !rc && i < call->symbols[0]; i++)
+        p->state[rows[i] * p->model->row_bytes]++;
+    return rc;
+}
+
+static int32_t pool_get_rows(rnnrt_pool *p, const int64_t *rows, int64_t count, void *out, rnnrt_error *err)
+{
+    size_t rb = (size_t)p->model->row_bytes;
+    (void)err;
+    for (int64_t i = 0; i < count; i++)
+        memcpy((char *)out + (size_t)i * rb, p->state + (size_t)rows[i] * rb, rb);
+    return RNNRT_OK;
+}
+
+static int32_t pool_set_rows(rnnrt_pool *p, const int64_t *rows, int64_t count, const void *in, rnnrt_error *err)
+{
+    size_t rb = (size_t)p->model->row_bytes;
+    (void)err;
+    for (int64_t i = 0; i < count; i++)
+        if (in)
+            memcpy(p->state + (size_t)rows[i] * rb, (const char *)in + (size_t)i * rb, rb);
+        else
+            memset(p->state + (size_t)rows[i] * rb, 0, rb);
+    return RNNRT_OK;
+}
+
 static const rnnrt_backend api = {
 #ifdef DUMMY_SHORT
     .struct_size = sizeof(rnnrt_backend) - 8,
@@ -149,6 +216,12 @@ static const rnnrt_backend api = {
     .session_get_rows = get_rows,
 #endif
     .session_set_rows = set_rows,
+    .pool_create = pool_create,
+    .pool_release = pool_release,
+    .pool_reserve = pool_reserve,
+    .pool_run = pool_run,
+    .pool_get_rows = pool_get_rows,
+    .pool_set_rows = pool_set_rows,
 };
 
 #ifdef DUMMY_NO_SYMBOL

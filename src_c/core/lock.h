@@ -1,0 +1,9 @@
+/* The one short lock of the core: held for a few loads and stores of a list, never while anything runs. */
+#ifndef RNNRT_LOCK_H
+#define RNNRT_LOCK_H
+
+/* One lock for all models, so that fork() can take it: a child never finds it held by a thread that it has not. */
+void rnnrt_lock(void);
+void rnnrt_unlock(void);
+
+#endif
