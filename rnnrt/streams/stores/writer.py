@@ -48,7 +48,7 @@ class Stream:
         self._writer, self._model, self._encode = writer, model, encode
         self._latest: tuple[int, int, Any] = (0, 0, None)  # change, step, state
         self._saved = 0  # change
-        self._queued = self._leaving = False
+        self._queued = self._leaving = self._gone = False
         self._waiters: list[tuple[int, Future[int]]] = []
         self._left: list[Future[None]] = []
 
@@ -84,11 +84,11 @@ class Stream:
         """Save what waits, then give the stream back; the future tells when, or why not yet."""
         future: Future[None] = Future()
         with self._writer.changed:
-            if self.lost is not None:
+            if self._gone:
+                future.set_result(None)
+            elif self.lost is not None:
                 self._writer.forget(self)
                 future.set_exception(self.lost)
-            elif self._leaving and not self._queued:
-                future.set_result(None)
             else:
                 self._leaving = True
                 self._left.append(future)
@@ -132,7 +132,7 @@ class Writer:
         self.changed = threading.Condition()
         self._streams: dict[str, Stream] = {}
         self._queue: dict[str, Stream] = {}
-        self._urgent = self._stop = False
+        self._urgent = self._stop = self._abandoned = False
         self._retry_at = 0.0
         self._backoff = BACKOFF[0]
         self._next_beat = self._next_sweep = 0.0
@@ -225,8 +225,11 @@ class Writer:
     def close(self, timeout: float | None = None) -> None:
         """Write everything, give all streams back, end the thread; raises the first error, after all was tried."""
         with self.changed:
+            if self._abandoned:
+                return
             self._stop = True
-            futures = [s.release() for s in list(self._streams.values())]
+            streams = list(self._streams.values())
+            futures = [s.release() for s in streams]
         end = None if timeout is None else time.monotonic() + timeout
         first: BaseException | None = None
         for future in futures:
@@ -235,8 +238,9 @@ class Writer:
             except Exception as e:
                 first = first or e
         with self.changed:
-            for s in self._streams.values():
-                s._lose(s.error or StateError(f"stream {s.id!r}: {self.store} is closed"))
+            for s in streams:
+                if s.lost is None:
+                    s._lose((not s._gone and s.error) or StateError(f"stream {s.id!r}: {self.store} is closed"))
             self._streams.clear()
             self._queue.clear()
             self.changed.notify_all()
@@ -252,12 +256,10 @@ class Writer:
     def abandon(self) -> None:
         """In the child of a fork: the streams are the parent's."""
         self.changed = threading.Condition()  # the parent's may be locked for ever
-        self._thread, self._stop = None, True
+        self._thread, self._stop, self._abandoned = None, True, True
         for s in self._streams.values():
             s._waiters, s._left = [], []
-            s.lost = StateError(
-                f"stream {s.id!r} belongs to the process that was forked; open it with a store of your own"
-            )
+            s.lost = StateError(f"stream {s.id!r} is the parent's; open it here with a store made after the fork")
         self._streams, self._queue = {}, {}
 
     # ---- the thread -----------------------------------------------------------------------------------------
@@ -323,7 +325,7 @@ class Writer:
         for s in streams:
             s._queued = False  # before the state is read: see Stream.put
             change, step, state = s._latest
-            if s.lost is not None or change == s._saved:
+            if s.lost is not None or s._gone or change == s._saved:
                 continue
             try:
                 entries.append(Entry(s.id, s.fence, step, s._model, s._encode(state)))
@@ -339,7 +341,7 @@ class Writer:
                         s._is_saved(change, entry.step)
                     else:
                         self._reject(s, owner)
-            leaving = [s for s in streams if s._leaving and s.lost is None and s.durable]
+            leaving = [s for s in streams if s._leaving and not s._gone and s.lost is None and s.durable]
             if leaving:
                 self.store.release([(s.id, s.fence) for s in leaving])
         except Exception as e:
@@ -348,6 +350,7 @@ class Writer:
         self._backoff, self._retry_at = BACKOFF[0], 0.0
         with self.changed:
             for s in leaving:
+                s._gone = True
                 self.forget(s)
                 left, s._left = s._left, []
                 for future in left:
