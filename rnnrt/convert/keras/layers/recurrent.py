@@ -210,9 +210,11 @@ def _inner_cells(c: LayerCall) -> list[_Cell]:
         cell = _inner_cell(c, spec)
         return [_Cell(c, cell.op, cell.attrs)]  # the arrays belong to the layer
     if spec is None or spec.class_name != "StackedRNNCells" or not spec.inner:
+        if spec is None:
+            raise c.refuse("RNN over no cell")
         raise c.refuse(
-            f"RNN over {spec.class_name if spec else 'no cell'} is not supported",
-            "use SimpleRNN, LSTM or GRU cells, or a stack of them",
+            f"RNN over {spec.class_name}, a cell that rnnrt does not know",
+            f"write it in NumPy and register it with rnnrt.register_cell({spec.class_name!r}, cls)",
         )
     if spec.config.get("reverse_state_order") or ((2,) <= spec.version < (2, 2) and _uses_states(c)):
         raise c.refuse("reverse_state_order: the states of its cells come in the reverse order")
