@@ -6,7 +6,7 @@ import math
 
 from ...summary import SummaryRow
 from ..dims import format_shape
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..ops import OPS
 from ..ops.spec import check_attrs
 
@@ -16,6 +16,13 @@ __all__ = ["layer_rows", "parameter_count"]
 def parameter_count(graph: Graph) -> int:
     """The number of weights, shared ones once."""
     return sum(math.prod(w.shape) for w in graph.weights.values())
+
+
+def _shapes(graph: Graph, node: Node, before: SummaryRow | None) -> str:
+    """The shapes of a node's outputs; a mask does not stand for its layer."""
+    if before is not None and all(graph.tensors[t].dtype == "bool" for t in node.outputs):
+        return before.shape
+    return ", ".join(format_shape(graph.tensors[t].shape) for t in node.outputs)
 
 
 def layer_rows(graph: Graph) -> list[SummaryRow]:
@@ -38,7 +45,7 @@ def layer_rows(graph: Graph) -> list[SummaryRow]:
         rows[n.name] = SummaryRow(
             n.name,
             n.layer_class,
-            ", ".join(format_shape(graph.tensors[t].shape) for t in n.outputs),
+            _shapes(graph, n, before),
             sum(math.prod(graph.weights[w].shape) for w in new) + (before.params if before else 0),
             ", ".join(f"{s.name} {'x'.join(map(str, s.shape))}" for s in states) or (before.state if before else ""),
             tuple(dict.fromkeys((*(before.inputs if before else ()), *reads))),
