@@ -154,11 +154,14 @@ def test_a_session_goes_on_as_the_whole(name, version):
             model.session(batch_size=g.case.batch)
         return
     arrays = g.case.draw_inputs()
-    session = model.session(batch_size=g.case.batch)
-    ends = [e for e in np.cumsum(CUTS) if e < arrays[0].shape[1]] + [arrays[0].shape[1]]
+    roles = [i.role for i in _built(name, version).graph.inputs]
+    data = [x for x, role in zip(arrays, roles) if role == "data"]
+    states = [x for x, role in zip(arrays, roles) if role == "state"]
+    session = model.session(batch_size=g.case.batch, initial_state=states or None)
+    ends = [e for e in np.cumsum(CUTS) if e < data[0].shape[1]] + [data[0].shape[1]]
     pieces = []
     for start, end in zip([0, *ends], ends):
-        pieces.append(_flat(session.run(_feed([x[:, start:end] for x in arrays]))))
+        pieces.append(_flat(session.run(_feed([x[:, start:end] for x in data]))))
     marks = [verdict.marks[t] for t in _built(name, version).graph.outputs]
     whole = [
         np.concatenate([p[k] for p in pieces], axis=1) if mark == "step" else pieces[-1][k]
