@@ -139,6 +139,12 @@ class Layer:
         return f"<{self.class_name} name={self.name}>"
 
 
+def _layer(model: Model, name: str, class_name: str, shapes: Sequence[tuple]) -> Layer:
+    """A layer whose Python class has Keras's name, since code asks for ``layer.__class__.__name__``."""
+    kind = type(class_name, (Layer,), {"__doc__": Layer.__doc__, "__module__": Layer.__module__})
+    return kind(model, name, class_name, shapes)
+
+
 class Model:
     """A Keras model, as far as those who only predict need it; made by :func:`load_model`.
 
@@ -155,7 +161,7 @@ class Model:
         face = getattr(runtime.file, "face", None)
         self._batch = face.batch_size if face is not None else None
         if face is not None:
-            self._layers = [Layer(self, x.name, x.class_name, x.shapes) for x in face.layers]
+            self._layers = [_layer(self, x.name, x.class_name, x.shapes) for x in face.layers]
         else:  # a .rnnrt file keeps the layers that compute
             self._layers = self._layers_of_graph()
 
@@ -166,7 +172,7 @@ class Model:
             top, _, below = n.name.partition("/")
             made[top] = (made[top][0] if below and top in made else "Functional" if below else n.layer_class, n.outputs)
         shapes = {k: [tuple(d if isinstance(d, int) else None for d in s.shape)] for k, s in graph.tensors.items()}
-        return [Layer(self, k, c, [s for t in ts for s in shapes[t]]) for k, (c, ts) in made.items()]
+        return [_layer(self, k, c, [s for t in ts for s in shapes[t]]) for k, (c, ts) in made.items()]
 
     # ---- what it is -------------------------------------------------------------------------
 
