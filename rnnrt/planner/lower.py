@@ -277,7 +277,9 @@ class _Lowering:
         for i in self.graph.inputs:
             spec, filed = self.tensors[i.tensor], self.graph.tensors[i.tensor]
             readers = consumers.get(i.tensor, [])
-            ids = bool(readers) and all(n.op == "embedding" for n in readers) and i.tensor not in self.graph.outputs
+            # a padding id is zero in any dtype
+            reads_ids = [n.op == "embedding" or (n.op == "not_equal" and n.attrs.get("value", 0.0) == 0) for n in readers]
+            ids = any(n.op == "embedding" for n in readers) and all(reads_ids) and i.tensor not in self.graph.outputs
             accepts = _ID_DTYPES if ids and spec.dtype in _ID_DTYPES else (spec.dtype,)
             fixed = filed.shape[1] if self.timed[i.tensor] and len(filed.shape) > 1 else None
             steps = fixed if isinstance(fixed, int) else None

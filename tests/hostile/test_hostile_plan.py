@@ -21,6 +21,29 @@ TABLES = ["dims", "tensors", "ops", "refs", "weights", "states", "regions", "inp
 ROUNDS = int(os.environ.get("RNNRT_PLAN_FUZZ", "3000"))
 
 
+def _masked():
+    """Masks made, joined and applied, and rows inside a TimeDistributed."""
+    b = Builder()
+    ids = b.input("ids", None)
+    (e,) = b.add("embedding", "table", ids, input_dim=5, output_dim=3)
+    (m,) = b.add("not_equal", "mask", ids)
+    (n,) = b.add("masking", "masking", e)
+    (j,) = b.add("logical_and", "join", m, n)
+    (o,) = b.add("logical_or", "either", m, j)
+    (x,) = b.add("apply_mask", "apply", e, j, value=2.0)
+    (g,) = b.add("gru", "gru", x, mask=o, units=4, return_sequences=True)
+    (one,) = b.add("ones_mask", "ones", g)
+    (both,) = b.add("concat_masks", "both", one, j)
+    (three,) = b.add("not_equal", "three", e)
+    (some,) = b.add("reduce_mask", "some", three, mode="all")
+    (fours,) = b.add("repeat_vector", "fours", b.add("lstm", "lstm", g, mask=j, units=3, go_backwards=True)[0], n=4)
+    (grid,) = b.add("reshape", "grid", fours, target_shape=(2, 2, 3))
+    (rows,) = b.add("fold_time", "rows", grid)
+    (inner,) = b.add("simple_rnn", "inner", rows, mask=b.add("masking", "marks", rows)[0], units=2)
+    (back,) = b.add("unfold_time", "back", inner, grid)
+    return lower(*b.done(back, g, some, both), native.op_kinds())
+
+
 def _plan():
     b = Builder()
     ids = b.input("ids", None)
@@ -52,8 +75,13 @@ def _run(program, plan) -> None:
     program.run_arrays([np.array([[0, 1, 4], [2, 3, 0]], "int32")], [lengths[s] for s in plan.symbols], outs)
 
 
-def test_the_plan_itself_runs():
-    plan = _plan()
+PLANS = {"plain": _plan, "masked": _masked}
+every_plan = pytest.mark.parametrize("make", PLANS.values(), ids=PLANS)
+
+
+@every_plan
+def test_the_plan_itself_runs(make):
+    plan = make()
     _run(_program(plan), plan)
 
 
@@ -66,9 +94,10 @@ def _damage(plan, rng) -> None:
         flat[k] = choices[rng.integers(len(choices))]
 
 
+@every_plan
 @pytest.mark.parametrize("block", range(10))
-def test_damaged_plans(block):
-    original, refused = _plan(), 0
+def test_damaged_plans(block, make):
+    original, refused = make(), 0
     keep = (*TABLES, "reals")
     for k in range(ROUNDS // 10):
         rng = np.random.default_rng((block, k))
@@ -93,9 +122,10 @@ def test_damaged_plans(block):
     assert refused > ROUNDS // 10 // 3
 
 
+@every_plan
 @pytest.mark.parametrize("table", TABLES)
-def test_every_single_field_pushed_out_of_range(table):
-    original = _plan()
+def test_every_single_field_pushed_out_of_range(table, make):
+    original = make()
     flat = getattr(original, table).reshape(-1)
     for k in range(flat.size):
         for value in (-(2**62), -2, 2**62):
