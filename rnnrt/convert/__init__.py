@@ -73,7 +73,7 @@ def build(
     src
         A whole-model HDF5 file, a ``.keras`` file, or HDF5 with weights only beside ``architecture``.
     architecture
-        The path of a JSON file, JSON text (as ``model.to_json()`` gives it) or a dict.
+        The path of a JSON file, JSON text (as ``model.to_json()`` gives it), or ``model.get_config()``.
     inputs, outputs
         A layer's name, or several, at which the model is cut. An input that the rest reaches only as an
         ``initial_state`` need not be named: the state itself becomes an input, ``<layer>/h``.

@@ -97,7 +97,7 @@ static uint16_t half_store(double v, int mant, int bias)
     if (isinf(v))
         return (uint16_t)(sign | infinity);
     double m = frexp(fabs(v), &e); /* m in [1/2, 1), or 0 */
-    int field = e - 1 + bias, bits;
+    int field = m == 0.0 ? 0 : e - 1 + bias, bits;
     if (field < 1) /* subnormal; a carry gives the smallest normal number */
         bits = (int)rint(ldexp(fabs(v), mant + bias - 1));
     else

@@ -295,3 +295,42 @@ def test_functional_chain_equals_sequential(tmp_path):
     b = build(write_h5(tmp_path / "s.h5", architecture(2), by_layer(":0")))
     assert a.graph == b.graph
     assert all((a.weights[k] == b.weights[k]).all() for k in b.weights)
+
+
+def _tuples(value):
+    """As ``get_config`` gives it: shapes as tuples, numbers of NumPy."""
+    if isinstance(value, dict):
+        return {k: np.float32(v) if k == "epsilon" else _tuples(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return (
+            tuple(_tuples(v) for v in value) if value and not isinstance(value[0], dict) else list(map(_tuples, value))
+        )
+    return value
+
+
+ARCHITECTURES = {
+    "get_config of a Sequential": lambda: _tuples(architecture(2)["config"]),
+    "the list of layers": lambda: architecture(2)["config"]["layers"],
+    "the list of layers as text": lambda: json.dumps(architecture(2)["config"]["layers"]),
+    "the config as text": lambda: json.dumps(architecture(2)["config"]),
+}
+
+
+@pytest.mark.parametrize("form", ARCHITECTURES)
+def test_every_form_of_an_architecture(form, tmp_path):
+    got = build(_weights_only(tmp_path / "w.h5"), architecture=ARCHITECTURES[form]())
+    for name, key in WANT.items():
+        np.testing.assert_array_equal(got.weights[name], W[key])
+
+
+@pytest.mark.parametrize("bad", [{"layers": [object()]}, [{"a": {1, 2}}], {"class_name": "Sequential"}, {}, 3, None])
+def test_what_is_no_architecture(bad, tmp_path):
+    with pytest.raises(ConversionError, match="architecture"):
+        build(_weights_only(tmp_path / "w.h5"), architecture=bad)
+
+
+def test_a_config_that_holds_itself(tmp_path):
+    loop: dict = {"layers": []}
+    loop["layers"].append(loop)
+    with pytest.raises(ConversionError, match="not plain data"):
+        build(_weights_only(tmp_path / "w.h5"), architecture=loop)

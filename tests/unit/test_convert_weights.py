@@ -341,3 +341,41 @@ def test_batch_normalization_without_gamma_or_beta(tmp_path):
         assert sorted(w) == sorted(f"n.{r}" for r in roles)
         for role, a in zip(roles, values):
             np.testing.assert_array_equal(w[f"n.{role}"], a)
+
+
+# ---- a Merge that holds its branches (Keras 1) ---------------------------------------------------
+
+
+def _branch(name, width):
+    return {
+        "class_name": "Sequential",
+        "config": [
+            {
+                "class_name": "Dense",
+                "config": {"name": name, "output_dim": width, "batch_input_shape": [None, 3], "activation": "tanh"},
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("mode, width", [("concat", 4), ("sum", 2), ("mul", 2)])
+def test_a_sequential_that_begins_with_a_merge(mode, width, tmp_path):
+    merge = {"name": "merge_1", "mode": mode, "concat_axis": -1, "dot_axes": -1, "mode_type": "raw", "arguments": {}}
+    merge["layers"] = [_branch("left", 2), _branch("right", 2)]
+    model = {
+        "class_name": "Sequential",
+        "config": [
+            {"class_name": "Merge", "config": merge},
+            {"class_name": "Dense", "config": {"name": "out", "output_dim": 2, "activation": "linear"}},
+        ],
+    }
+    lk, lb, rk, rb, k, b = arrays((3, 2), (2,), (3, 2), (2,), (width, 2), (2,))
+    stored = {"left": [("left_W", lk), ("left_b", lb)], "right": [("right_W", rk), ("right_b", rb)]}
+    stored["out"] = [("out_W", k), ("out_b", b)]
+    built = build(write_h5(tmp_path / "a.h5", model, stored, "1.2.2", group_version=None))
+    assert [i.name for i in built.graph.inputs] == ["left_input", "right_input"]
+    x, y = arrays((5, 3), (5, 3), seed=2)
+    left, right = np.tanh(x @ lk + lb), np.tanh(y @ rk + rb)
+    joined = {"concat": np.concatenate([left, right], 1), "sum": left + right, "mul": left * right}[mode]
+    (got,) = Interpreter(built.graph, built.weights).predict([x, y])
+    np.testing.assert_allclose(got, joined @ k + b, atol=1e-6)

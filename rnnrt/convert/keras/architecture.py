@@ -9,7 +9,7 @@ from ...errors import ConversionError, UnsupportedLayerError
 from .dialects import generation_of, normalise_class, normalise_config, version_tuple
 from .nodes import parse_calls, parse_references, rebase
 from .policies import spread_float64
-from .sequential import chain
+from .sequential import chain, open_merge
 from .spec import LayerSpec, ModelSpec
 
 __all__ = ["parse_architecture", "parse_layer"]
@@ -80,11 +80,13 @@ def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str
         if len(config["layers"]) > _MAX_LAYERS:
             raise ConversionError(f"{here}: {len(config['layers'])} layers")
         model.layers = [parse_layer(v, generation, version, inside) for v in config["layers"]]
+        if not model.functional:
+            open_merge(model, here)
         _check_names(model, here)
-        if model.functional:
+        if model.functional and model.inputs is None:
             model.inputs = parse_references(config.get("input_layers"), generation, f"{here}: input_layers")
             model.outputs = parse_references(config.get("output_layers"), generation, f"{here}: output_layers")
-        else:
+        elif not model.functional:
             chain(model, value, here)
         rebase(model, here)
         return model
@@ -96,6 +98,9 @@ def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str
     if class_name == "StackedRNNCells" and isinstance(spec.config.get("cells"), list):
         for k, cell in enumerate(spec.config["cells"]):
             spec.inner[str(k)] = _renamed(parse_layer(cell, generation, version, here), spec.inner)
+    if class_name == "Merge" and isinstance(spec.config.get("layers"), list):  # Keras 1
+        for k, branch in enumerate(spec.config.pop("layers")):
+            spec.inner[str(k)] = parse_layer(branch, generation, version, path)
     if class_name == "Bidirectional":
         _directions(spec)
     return spec

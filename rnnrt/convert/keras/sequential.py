@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ConversionError
-from .spec import ALL, Call, LayerSpec, ModelSpec, TensorRef
+from .spec import ALL, Call, LayerSpec, ModelSpec, TensorRef, refs
 
-__all__ = ["chain"]
+__all__ = ["chain", "open_merge"]
 
 
 def chain(model: ModelSpec, stored: dict[str, Any], place: str) -> None:
@@ -30,6 +30,34 @@ def chain(model: ModelSpec, stored: dict[str, Any], place: str) -> None:
     model.inputs = TensorRef(first.name, 0, 0)
     # the last layer may give its states too (Keras 3; Keras 2 refuses such a layer)
     model.outputs = TensorRef(before.name, 0, ALL)
+
+
+def open_merge(model: ModelSpec, place: str) -> None:
+    """Make a functional model of a Sequential of Keras 1 that begins with a Merge of other models, in place.
+
+    The branches' layers come first, as they do in its weight files.
+    """
+    if not model.layers or model.layers[0].class_name != "Merge" or not model.layers[0].inner:
+        return
+    merge, *rest = model.layers
+    branches: list[ModelSpec] = []
+    layers: list[LayerSpec] = []
+    for branch in merge.inner.values():
+        if not isinstance(branch, ModelSpec):
+            raise ConversionError(f"{place}: {merge.name!r} merges a {branch.class_name}, only models can be merged")
+        branches.append(branch)
+        layers += [x for x in branch.layers if x not in layers]
+    merge.inner = {}
+    merge.calls = [Call([[branch.outputs for branch in branches]])]
+    before = merge
+    for layer in rest:
+        layer.calls = [Call([TensorRef(before.name, 0, 0)])]
+        before = layer
+    inputs = [r for branch in branches for r in refs(branch.inputs)]
+    model.layers = [*layers, merge, *rest]
+    model.functional = True
+    model.inputs = list(dict.fromkeys(inputs))
+    model.outputs = TensorRef(before.name, 0, 0)
 
 
 def _implicit_input(model: ModelSpec, stored: dict[str, Any]) -> LayerSpec:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 import h5py
+import numpy as np
 
 from ...errors import ConversionError
 from . import hdf5, jsontext
@@ -17,11 +19,14 @@ __all__ = ["open_weights_h5", "read_architecture"]
 
 
 def read_architecture(architecture: Any) -> dict:
-    """An architecture given as a dict, as JSON text or as the path of a JSON file."""
-    if isinstance(architecture, dict):
-        return architecture
+    """An architecture given as JSON text, as the path of a JSON file, or as Python data.
+
+    ``model.to_json()``, ``model.get_config()`` and the bare list of layers of old Sequential models all do.
+    """
+    if isinstance(architecture, (dict, list)):
+        return _with_class(jsontext.parse(_as_text(architecture), "architecture"), "architecture")
     if isinstance(architecture, bytes) or (
-        isinstance(architecture, str) and architecture[:64].lstrip('\ufeff" \r\n\t').startswith("{")
+        isinstance(architecture, str) and architecture[:64].lstrip('\ufeff" \r\n\t').startswith(("{", "["))
     ):
         value: str | bytes = architecture
         place = "architecture"
@@ -43,9 +48,33 @@ def read_architecture(architecture: Any) -> dict:
     out = jsontext.parse(value, place)
     if isinstance(out, str):  # json.dump(model.to_json()) encodes twice
         out = jsontext.parse(out, place)
-    if not isinstance(out, dict):
+    return _with_class(out, place)
+
+
+def _as_text(value: Any) -> str:
+    """Python data as JSON: tuples become lists, NumPy's numbers numbers."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, np.generic):
+            return x.item()
+        raise ConversionError(f"architecture: holds a {type(x).__name__}, only plain data is read")
+
+    try:
+        return json.dumps(value, default=plain)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ConversionError(f"architecture: not plain data ({str(e)[:200]})") from None
+
+
+def _with_class(value: Any, place: str) -> dict:
+    """``{"class_name", "config"}`` around a bare config; ConversionError for what is neither."""
+    if isinstance(value, list):
+        return {"class_name": "Sequential", "config": value}
+    if isinstance(value, dict) and "class_name" not in value and isinstance(value.get("layers"), list):
+        version = {k: value[k] for k in ("keras_version", "backend") if k in value}
+        return {"class_name": "Functional" if "input_layers" in value else "Sequential", "config": value, **version}
+    if not isinstance(value, dict):
         raise ConversionError(f"{place}: an object with 'class_name' and 'config' expected")
-    return out
+    return value
 
 
 def open_weights_h5(file: h5py.File, path: str, sha256: str, architecture: Any) -> Source:
