@@ -45,7 +45,9 @@ ISA_FLAGS = {
     "avx2_half": ["-mavx2", "-mfma", "-mf16c"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
 }
-ISA_FLAGS["avx512_half"] = ISA_FLAGS["avx512"]
+ISA_FLAGS["avx2_int8"] = ISA_FLAGS["avx2"]
+ISA_FLAGS["avx512_half"] = ISA_FLAGS["avx512_int8"] = ISA_FLAGS["avx512"]
+ISA_FLAGS["avx512_vnni_int8"] = [*ISA_FLAGS["avx512"], "-mavx512vnni"]
 ISA_UNITS = {os.path.basename(p)[:-2]: p for p in sorted(glob("src_c/kernels/isa/*.c"))}
 
 

@@ -8,12 +8,14 @@ static int always(const rnnrt_cpu *c) { (void)c; return 1; }
 
 #if defined(__x86_64__)
 static int has_avx512(const rnnrt_cpu *c) { return c->avx512 && c->fma; }
+static int has_vnni(const rnnrt_cpu *c) { return has_avx512(c) && c->vnni; }
 static int has_avx2(const rnnrt_cpu *c) { return c->avx2 && c->fma && c->f16c; }
 #endif
 
 /* In order of preference. `oracle` and `blas` are never chosen by themselves. */
 static const struct { const rnnrt_kernels *table; int (*runs)(const rnnrt_cpu *); int by_name_only; } tables[] = {
 #if defined(__x86_64__)
+    {&rnnrt_kernels_avx512_vnni, has_vnni, 0},
     {&rnnrt_kernels_avx512, has_avx512, 0},
     {&rnnrt_kernels_avx2, has_avx2, 0},
 #endif

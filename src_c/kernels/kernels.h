@@ -15,7 +15,14 @@
  * A dense layer of at most RNNRT_NARROW_DENSE outputs sums in 16 virtual lanes instead (lane = k mod 16,
  * each lane one fma chain from +0, then the tree 8-4-2-1, then + bias); so do softmax, norms and means.
  * Half weights (float16) are widened, exactly, as they are read: the same chains.
- * The tables avx2, avx512 and oracle give the same bits; portable has no fma, so it keeps the order but
+ * Int8 weights: a row of inputs becomes whole numbers, q = rint(x * inverse), to even, with one scale:
+ *     max = max |x|; inverse = 127 / max, scale = max / 127;
+ *     for h, and for r*h of a GRU that resets before, inverse = 127 and scale = 1/127 while max <= 1;
+ *     scale = 0, q = 0 where max < 2^-100 (but for such an h); scale = NaN, q = 0 where max is not finite.
+ *   acc = bias; acc = fma(float(sum of q W), scale * kernel_scale[u], acc), and so for hidden units: each sum is
+ *   an exact integer (at most RNNRT_INT8_INPUTS products), rounded once as a float, and the product of the two
+ *   scales is rounded. Gates and dense layers go on as above; narrow layers are no exception here.
+ * The tables avx2, avx512, avx512_vnni and oracle give the same bits; portable has no fma, so it keeps the order but
  * not the bits; blas is outside the promise.
  *
  * All functions assume the floating point environment of fpenv.h, never allocate, never fail:
@@ -81,7 +88,7 @@ typedef struct rnnrt_dense {
 } rnnrt_dense;
 
 typedef struct rnnrt_kernels {
-    const char *name;        /* "avx512", "avx2", "portable", "oracle", "blas" */
+    const char *name;        /* "avx512_vnni", "avx512", "avx2", "portable", "oracle", "blas" */
     int32_t vector_floats;
     int32_t bitwise_group;   /* tables with the same number > 0 give the same bits */
 
@@ -125,10 +132,17 @@ extern const rnnrt_kernels rnnrt_kernels_portable;
 extern const rnnrt_kernels rnnrt_kernels_oracle;
 extern const rnnrt_kernels rnnrt_kernels_avx2;
 extern const rnnrt_kernels rnnrt_kernels_avx512;
+extern const rnnrt_kernels rnnrt_kernels_avx512_vnni;
 /* Their parts for half weights; oracle and blas widen at packing. */
 extern const rnnrt_kernels rnnrt_kernels_portable_half;
 extern const rnnrt_kernels rnnrt_kernels_avx2_half;
 extern const rnnrt_kernels rnnrt_kernels_avx512_half;
+/* Their parts for int8 weights; blas takes portable's. */
+extern const rnnrt_kernels rnnrt_kernels_portable_int8;
+extern const rnnrt_kernels rnnrt_kernels_oracle_int8;
+extern const rnnrt_kernels rnnrt_kernels_avx2_int8;
+extern const rnnrt_kernels rnnrt_kernels_avx512_int8;
+extern const rnnrt_kernels rnnrt_kernels_avx512_vnni_int8;
 /* Matrix products through BLAS, gates fused behind; runs only after rnnrt_blas_set. */
 extern const rnnrt_kernels rnnrt_kernels_blas;
 

@@ -9,14 +9,14 @@
     .cell_step = cell_step, .dense_packed_bytes = dense_packed_bytes, .dense_pack = dense_pack,        \
     .dense = dense_run
 
-#ifndef RNNRT_HALF
+#ifdef RNNRT_WHOLE_TABLE
 #include "double.h"
 
-#define RNNRT_TABLE(NAME, GROUP, HALF)                                                                 \
+#define RNNRT_TABLE(NAME, GROUP, HALF, INT8)                                                                 \
     {                                                                                                  \
         RNNRT_PART(NAME, GROUP),                                                                       \
         .activate = act_elementwise, .activate_rows = activate_rows, .scale_shift = scale_shift,       \
-        .doubles = &double_table, .half = HALF,                                                        \
+        .doubles = &double_table, .half = HALF, .int8 = INT8,                                          \
     }
 #endif
 

@@ -5,8 +5,9 @@
 #ifdef __FAST_MATH__
 #error "fast-math would break the summation order"
 #endif
+#define RNNRT_WHOLE_TABLE
 #include "../kernels.h"
 #include "../simd/avx2.h"
 #include "../generic/table.h"
 
-const rnnrt_kernels rnnrt_kernels_avx2 = RNNRT_TABLE("avx2", 1, &rnnrt_kernels_avx2_half);
+const rnnrt_kernels rnnrt_kernels_avx2 = RNNRT_TABLE("avx2", 1, &rnnrt_kernels_avx2_half, &rnnrt_kernels_avx2_int8);

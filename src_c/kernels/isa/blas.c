@@ -4,6 +4,7 @@
 #ifdef __FAST_MATH__
 #error "fast-math would break the functions' accuracy"
 #endif
+#define RNNRT_WHOLE_TABLE
 #include "../kernels.h"
 #include "../simd/portable.h"
 #include "../generic/canonical.h"
@@ -136,4 +137,4 @@ static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_
 
 #include "../generic/table_struct.h"
 
-const rnnrt_kernels rnnrt_kernels_blas = RNNRT_TABLE("blas", 0, &rnnrt_kernels_blas);
+const rnnrt_kernels rnnrt_kernels_blas = RNNRT_TABLE("blas", 0, &rnnrt_kernels_blas, &rnnrt_kernels_portable_int8);

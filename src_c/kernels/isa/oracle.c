@@ -3,6 +3,7 @@
 #ifdef __FAST_MATH__
 #error "fast-math would break the summation order"
 #endif
+#define RNNRT_WHOLE_TABLE
 #include "../kernels.h"
 #include "../simd/scalar.h"
 #include "../generic/canonical.h"
@@ -150,4 +151,4 @@ static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_
 
 #include "../generic/table_struct.h"
 
-const rnnrt_kernels rnnrt_kernels_oracle = RNNRT_TABLE("oracle", 1, &rnnrt_kernels_oracle);
+const rnnrt_kernels rnnrt_kernels_oracle = RNNRT_TABLE("oracle", 1, &rnnrt_kernels_oracle, &rnnrt_kernels_oracle_int8);

@@ -3,11 +3,11 @@
 #include "common.h"
 #include "reference.h"
 
-static const rnnrt_kernels *const all[] = {&rnnrt_kernels_oracle, &rnnrt_kernels_avx512, &rnnrt_kernels_avx2,
-                                           &rnnrt_kernels_portable, &rnnrt_kernels_blas};
-enum { TABLES = 5, ORACLE = 0, BLAS = 4, MAX_ROWS = 33 };
+static const rnnrt_kernels *const all[] = {&rnnrt_kernels_oracle, &rnnrt_kernels_avx512_vnni, &rnnrt_kernels_avx512,
+                                           &rnnrt_kernels_avx2, &rnnrt_kernels_portable, &rnnrt_kernels_blas};
+enum { TABLES = 6, ORACLE = 0, BLAS = 5, MAX_ROWS = 33 };
 
-static const int dtypes[] = {RNNRT_F32, RNNRT_F16};
+static const int dtypes[] = {RNNRT_F32, RNNRT_F16, RNNRT_I8};
 
 static long compared, differing, near_checked, near_failed;
 static double worst;
@@ -92,11 +92,30 @@ static uint16_t *halve(float *w, int64_t n)
     return h;
 }
 
+/* float weights (k, n) become whole numbers with a scale for each column; w is what they stand for; -128 too */
+static int8_t *quarter(float *w, int64_t k, int64_t n, float *scale)
+{
+    int8_t *q = aligned(k * n);
+    for (int64_t j = 0; j < n; j++) {
+        float most = 0;
+        for (int64_t i = 0; i < k; i++)
+            most = fmaxf(most, fabsf(w[i * n + j]));
+        scale[j] = most / 127;
+        for (int64_t i = 0; i < k; i++) {
+            const float count = most > 0 ? rintf(w[i * n + j] / scale[j]) : 0;
+            q[i * n + j] = (int8_t)(count == -127 ? -128 : count);
+            w[i * n + j] = (float)q[i * n + j] * scale[j];
+        }
+    }
+    return q;
+}
+
 typedef struct cell_case {
     rnnrt_cell cell;
     rnnrt_cell_weights w;
     float *kernel, *recurrent, *bias, *x, *h, *c;
     void *stored[2]; /* kernel and recurrent where they are no floats */
+    float *scales;
     int64_t xs, hs, cs;
     char what[160];
 } cell_case;
@@ -137,6 +156,13 @@ static cell_case make_case(int kind, int reset_after, int64_t u, int64_t d, int 
         t.w.kernel = t.stored[0] = halve(t.kernel, d * n);
         t.w.recurrent = t.stored[1] = halve(t.recurrent, u * n);
     }
+    if (dtype == RNNRT_I8) {
+        t.scales = floats(2 * n);
+        t.w.kernel = t.stored[0] = quarter(t.kernel, d, n, t.scales);
+        t.w.recurrent = t.stored[1] = quarter(t.recurrent, u, n, t.scales + n);
+        t.w.kernel_scale = t.scales;
+        t.w.recurrent_scale = t.scales + n;
+    }
     t.w.dtype = dtype;
     snprintf(t.what, sizeof t.what, "kind %d reset_after %d U %d D %d bias %d %s/%s wild %d dtype %d", kind,
              reset_after, (int)u, (int)d, biased, activation_names[act], activation_names[gate], wild, dtype);
@@ -152,6 +178,7 @@ static void free_case(cell_case *t)
     free(t->c);
     free(t->stored[0]);
     free(t->stored[1]);
+    free(t->scales);
 }
 
 typedef struct packed_cell {
@@ -229,6 +256,8 @@ static void check_cell(int kind, int reset_after, int64_t u, int64_t d, int bias
 {
     cell_case t = make_case(kind, reset_after, u, d, biased, act, gate, wild, dtype);
     const int64_t hn = MAX_ROWS * t.hs, cn = MAX_ROWS * t.cs;
+    /* int8: one step of inputs rounded to 1/254 of their largest */
+    const double tolerance = dtype == RNNRT_I8 ? 5e-2 : 5e-6;
     float *want_h = floats(hn), *want_c = floats(cn), *h = floats(hn), *c = floats(cn);
     for (int k = 0; k < TABLES; k++) {
         if (!runs(all[k]))
@@ -250,9 +279,9 @@ static void check_cell(int kind, int reset_after, int64_t u, int64_t d, int bias
                 }
                 ref_step(&t.cell, t.kernel, t.recurrent, biased ? t.bias : NULL, t.x + r * t.xs, dh, dc, work);
                 for (int64_t i = 0; i < u; i++) {
-                    expect_near(t.what, all[k]->name, (double)want_h[r * t.hs + i], dh[i], 5e-6);
+                    expect_near(t.what, all[k]->name, (double)want_h[r * t.hs + i], dh[i], tolerance);
                     if (kind == RNNRT_CELL_LSTM)
-                        expect_near(t.what, all[k]->name, (double)want_c[r * t.cs + i], dc[i], 5e-6);
+                        expect_near(t.what, all[k]->name, (double)want_c[r * t.cs + i], dc[i], tolerance);
                 }
             }
             free(dh);
@@ -293,6 +322,21 @@ static void check_cell(int kind, int reset_after, int64_t u, int64_t d, int bias
     free_case(&t);
 }
 
+/* the definition in kernels.h, written once more */
+static void expect_int8(const char *what, int64_t k, int64_t n, int64_t column, const float *x, const int8_t *w,
+                        float column_scale, float bias, float got)
+{
+    float most = 0;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < k; i++)
+        most = fmaxf(most, fabsf(x[i]));
+    const float inverse = 127 / most, scale = most / 127;
+    for (int64_t i = 0; i < k; i++)
+        sum += (int64_t)nearbyintf(x[i] * inverse) * w[i * n + column];
+    const float both = scale * column_scale, want = fmaf((float)sum, both, bias);
+    expect_same(&want, &got, 1, 1, 1, "oracle", "int8 by its definition", what);
+}
+
 static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, int wild, int dtype)
 {
     const int64_t xs = inputs + 2, ys = outputs + 3;
@@ -306,7 +350,9 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
         sprinkle(w, inputs * outputs, 0);
         sprinkle(x, MAX_ROWS * xs, wild > 1);
     }
-    void *stored = dtype == RNNRT_F16 ? halve(w, inputs * outputs) : NULL;
+    float *scale = floats(outputs);
+    void *stored = dtype == RNNRT_F16 ? (void *)halve(w, inputs * outputs)
+                 : dtype == RNNRT_I8  ? (void *)quarter(w, inputs, outputs, scale) : NULL;
     snprintf(what, sizeof what, "dense K %d N %d bias %d %s wild %d dtype %d", (int)inputs, (int)outputs, biased,
              activation_names[act], wild, dtype);
     for (int k = 0; k < TABLES; k++) {
@@ -316,7 +362,7 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
                          .activation = {.kind = act, .param = {0.3f}}};
         const rnnrt_kernels *own = rnnrt_kernels_of(all[k], dtype);
         float *packed = aligned(own->dense_packed_bytes(&d));
-        own->dense_pack(&d, stored ? stored : w, biased ? b : NULL, NULL, packed);
+        own->dense_pack(&d, stored ? stored : w, biased ? b : NULL, scale, packed);
         d.packed = packed;
         if (all[k]->bitwise_group == 0 || k == ORACLE) {
             for (int64_t r = 0; r < MAX_ROWS; r++)
@@ -325,7 +371,10 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
                 double sum = biased ? (double)b[j] : 0;
                 for (int64_t i = 0; i < inputs; i++)
                     sum += (double)x[i] * (double)w[i * outputs + j];
-                expect_near(what, all[k]->name, (double)want[j], ref_act(&d.activation, sum), 1e-5);
+                if (dtype != RNNRT_I8)
+                    expect_near(what, all[k]->name, (double)want[j], ref_act(&d.activation, sum), 1e-5);
+                else if (k == ORACLE && act == RNNRT_ACT_LINEAR)
+                    expect_int8(what, inputs, outputs, j, x, stored, scale[j], biased ? b[j] : 0, want[j]);
             }
         }
         for (int64_t rows = 1; k != BLAS && rows <= MAX_ROWS; rows = rows < 16 ? rows + 1 : rows + 17) {
@@ -344,6 +393,7 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
     }
     free(w);
     free(stored);
+    free(scale);
     free(b);
     free(x);
     free(want);

@@ -19,6 +19,8 @@ static inline int runs(const rnnrt_kernels *k)
     if (!strcmp(k->name, "avx512"))
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    if (!strcmp(k->name, "avx512_vnni"))
+        return runs(&rnnrt_kernels_avx512) && __builtin_cpu_supports("avx512vnni");
     if (!strcmp(k->name, "avx2"))
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return 1;

@@ -1,0 +1,15 @@
+/* The kernels over int8 weights for AVX-512 without VNNI. */
+#if !defined(__AVX512F__) || !defined(__AVX512DQ__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
+    !defined(__FMA__)
+#error "compile this unit with -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma"
+#endif
+#ifdef __FAST_MATH__
+#error "fast-math would break the summation order"
+#endif
+#include "../kernels.h"
+#include "../simd/int8_avx512.h"
+#include "../generic/int8_panels.h"
+#include "../generic/int8.h"
+#include "../generic/table_struct.h"
+
+const rnnrt_kernels rnnrt_kernels_avx512_int8 = {RNNRT_PART("avx512", 1)};
