@@ -75,7 +75,38 @@ def _run(program, plan) -> None:
     program.run_arrays([np.array([[0, 1, 4], [2, 3, 0]], "int32")], [lengths[s] for s in plan.symbols], outs)
 
 
-PLANS = {"plain": _plan, "masked": _masked}
+def _several():
+    """Tensors merged, compared, joined, cut, turned, padded, reduced and multiplied."""
+    b = Builder()
+    ids = b.input("ids", None)
+    (e,) = b.add("embedding", "table", ids, input_dim=5, output_dim=4)
+    (g,) = b.add("gru", "gru", e, units=4, return_sequences=True)
+    (s,) = b.add("add", "sum", e, g, e)
+    (one,) = b.add("slice", "one", s, axes=(2,), begin=(1,), end=(2,), step=(1,))
+    (m,) = b.add("multiply", "product", one, g)
+    (c,) = b.add("compare", "above", m, s, function="greater")
+    (w,) = b.add("where", "chosen", c, m, b.add("fill_like", "fill", m, value=2.0)[0])
+    (u,) = b.add("unary", "unary", w, function="abs")
+    (j,) = b.add("concatenate", "joined", u, one, g, axis=2)
+    (r,) = b.add("reduce", "mean", j, function="mean", first=2, keepdims=True)
+    (last,) = b.add("last_step", "last", b.add("average", "average", r, one)[0])
+    (t,) = b.add("transpose", "turned", g, perm=(0, 2, 1))
+    (d,) = b.add(
+        "dot",
+        "scores",
+        j,
+        b.add("concatenate", "long", g, s, b.add("pad", "wide", s, padding=(0, 0, 1, 2))[0], axis=2)[0],
+        axes=(1, 1),
+    )
+    (p,) = b.add("pad", "padded", t, padding=(1, 0, 2, 1))
+    (q,) = b.add("repeat", "repeated", p, axis=1, n=2)
+    (v,) = b.add("slice", "cut", q, axes=(1, 2), begin=(-1, 1), end=(1, 1 << 47), step=(-2, 1))
+    (x,) = b.add("squeeze", "dropped", b.add("expand_dims", "new", v, axes=(2,))[0], axes=(2,))
+    (low,) = b.add("subtract", "from", last, operand="left", constant=1.0)
+    return lower(*b.done(x, d, low, j), native.op_kinds())
+
+
+PLANS = {"plain": _plan, "masked": _masked, "several": _several}
 every_plan = pytest.mark.parametrize("make", PLANS.values(), ids=PLANS)
 
 
