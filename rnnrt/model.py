@@ -160,16 +160,17 @@ class Model(native.Program):
         session.set_rows(0, rows)
         return session
 
-    def pool(self, max_batch: int = 64, **options: Any) -> Pool:
+    def pool(self, max_batch: int = 64, window_us: float = 0) -> Pool:
         """Many streams that come and go by id, stepped together; see :class:`rnnrt.Pool`.
 
-        max_batch: streams of the largest batch; more in one call are stepped in several.
+        max_batch: streams of the largest batch; more in one call are stepped in several. window_us: microseconds
+        that the first of the steps that :meth:`rnnrt.Pool.submit` and ``astep`` gather waits for others.
 
         Raises StateError where the model cannot be cut in time, as :meth:`session` does.
         """
         from .streams.pool import Pool  # it imports sessions, which import this module
 
-        return Pool(self, max_batch, **options)
+        return Pool(self, max_batch, window_us)
 
     @cached_property
     def snapshots(self) -> SnapshotCodec:

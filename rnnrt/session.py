@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import StateError
 from .native import _native as native
+from .streams.aio import session_call, steps_of
 from .structure import as_input, flatten_inputs, shape_text
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ class Session(native.SessionCore):
     ``step(x, out=None)`` and ``run(chunk, out=None)`` are the hot path (see there). A call commits its new state
     or, after any error, leaves the state as it was. One thread at a time; any number of sessions side by side.
     """
+
+    _calling = False  # a task is in a call
+    _orphan: Any = None  # a call whose task was cancelled
 
     def __new__(cls, model: Model, batch_size: int = 1, *, initial_state: Any = None) -> Session:
         check_streams(model)
@@ -179,6 +183,18 @@ class Session(native.SessionCore):
         if len(values) != len(chosen):
             raise StateError(f"the snapshot holds {len(values)} streams, expected {len(chosen)}")
         self._write(chosen, values)
+
+    async def astep(self, x: Any) -> Any:
+        """:meth:`step` in an asyncio loop: run there where the estimate is below 50 microseconds, in a thread above.
+
+        StateError where another task is in a call of this session. A step whose task is cancelled is not begun, or
+        done as a whole; the next call waits for it.
+        """
+        return await session_call(self, self.step, x, 1)
+
+    async def arun(self, chunk: Any) -> Any:
+        """:meth:`run` in an asyncio loop, as :meth:`astep`."""
+        return await session_call(self, self.run, chunk, steps_of(chunk, 1))
 
     def fork(self) -> Session:
         """A new session at the same state, independent from here on: for beam search, and for what-if."""

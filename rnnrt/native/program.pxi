@@ -426,6 +426,10 @@ cdef class Program:
         """predict on arrays that the caller has checked."""
         self._run_arrays(NULL, arrays, lengths, outs)
 
+    def estimate(self, int64_t rows, int64_t steps):
+        """Estimated nanoseconds of a call, without asking the backend."""
+        return self.unit_ns * rows * steps
+
     def measure(self, lengths):
         """(workspace bytes, estimated nanoseconds) of a run with these lengths, in the order of plan.symbols."""
         cdef int64_t symbols[MAX_SYMBOLS]

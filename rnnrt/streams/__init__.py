@@ -1,1 +1,1 @@
-"""Many streams of one model: pools, and asyncio."""
+"""Many streams: the pool, stores of their states, and asyncio."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,14 @@ from ..errors import BatchError, StateError
 from ..native import _native as native
 from ..session import check_streams, initial_rows, rows_of_state, state_of_rows
 from ..structure import as_input
+from .aio import LoopBatcher, pool_run
 from .ragged import advance_chunks
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from ..model import Model
+    from .batcher import Batcher
 
 __all__ = ["Pool"]
 
@@ -34,14 +40,20 @@ class Pool(native.PoolCore):
     Memory of an idle stream: its state row, and less than 200 bytes.
     """
 
-    def __new__(cls, model: Model, max_batch: int = 64) -> Pool:
+    def __new__(cls, model: Model, max_batch: int = 64, window_us: float = 0) -> Pool:
         check_streams(model)
         if isinstance(max_batch, bool) or not isinstance(max_batch, (int, np.integer)) or not 1 <= max_batch <= 1 << 16:
             raise StateError(f"max_batch: expected an integer from 1 to 65536, got {max_batch!r}")
+        if isinstance(window_us, bool) or not isinstance(window_us, (int, float)) or not 0 <= window_us <= 1e9:
+            raise StateError(f"window_us: expected microseconds from 0 to 1e9, got {window_us!r}")
         return super().__new__(cls, model, int(max_batch))
 
-    def __init__(self, model: Model, max_batch: int = 64) -> None:
+    def __init__(self, model: Model, max_batch: int = 64, window_us: float = 0) -> None:
         self.model = model
+        self.window_us = window_us
+        self._batcher: Batcher | None = None
+        self._batcher_lock = threading.Lock()
+        self._loops: weakref.WeakKeyDictionary[Any, LoopBatcher] = weakref.WeakKeyDictionary()
         infos = model.plan.input_info
         self._data = [k for k, i in enumerate(infos) if i.role == "data"]
         first = infos[self._data[0]]
@@ -137,6 +149,44 @@ class Pool(native.PoolCore):
         advance_chunks(self, list(batch), list(batch.values()), results, errors, step=False)
         return _given(batch, results, errors, return_exceptions) if errors else results
 
+    def submit(self, id: Hashable, x: Any) -> Future:
+        """Ask for a step of a stream from any thread; a ``concurrent.futures.Future`` of its y.
+
+        What is asked within ``window_us`` microseconds of the first, or while a batch runs, shares a batch, of at
+        most max_batch streams. Steps of one stream keep their order. A future cancelled before its batch begins
+        leaves its stream as it was; an error comes to its own future only.
+        """
+        with self._batcher_lock:
+            if self._batcher is None:
+                from .batcher import Batcher  # brings concurrent.futures
+
+                self._batcher = Batcher(self.window_us * 1e-6, self.max_batch)
+                weakref.finalize(self, self._batcher.close)
+        return self._batcher.submit(self, id, x)
+
+    async def astep(self, id: Hashable, x: Any) -> Any:
+        """A step of a stream, in an asyncio loop: as :meth:`submit`, batched with what other tasks ask for.
+
+        Runs in the loop where the estimate is below 50 microseconds, in a thread above. A step whose task is
+        cancelled is not begun, or done as a whole.
+        """
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        batcher = self._loops.get(loop)
+        if batcher is None:
+            batcher = self._loops[loop] = LoopBatcher(self, loop)
+        return await batcher.add(id, x)
+
+    async def arun(self, batch: Mapping[Hashable, Any], *, return_exceptions: bool = False) -> dict[Hashable, Any]:
+        """:meth:`run` in an asyncio loop: in the loop where it is short, in a thread where it is not."""
+        return await pool_run(self, partial(self.run, return_exceptions=return_exceptions), batch)
+
+    def _after_fork(self) -> None:
+        """In a child: the threads of the parent are not here, and their locks may be held."""
+        self._batcher, self._batcher_lock = None, threading.Lock()
+        self.after_fork()
+
     def __repr__(self) -> str:
         return f"<rnnrt.Pool of {self.model.graph.name!r}, {len(self)} streams>"
 
@@ -149,7 +199,7 @@ def _given(batch: Mapping, results: dict, errors: dict, return_exceptions: bool)
 
 def _in_child() -> None:
     for pool in list(_pools):
-        pool.after_fork()
+        pool._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
