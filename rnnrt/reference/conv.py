@@ -7,6 +7,8 @@ import numpy as np
 from .activations import activate
 from .registry import OpCall, op
 
+__all__ = ["windows"]
+
 
 def _length(n: int, k: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
     """(positions, padding in front) of a window on an axis of length n."""
@@ -20,7 +22,7 @@ def _length(n: int, k: int, stride: int, dilation: int, padding: str) -> tuple[i
     return count, total if padding == "causal" else total // 2
 
 
-def _windows(x: np.ndarray, size, strides, dilation, padding: str, fill: float) -> np.ndarray:
+def windows(x: np.ndarray, size, strides, dilation, padding: str, fill: float) -> np.ndarray:
     """(batch, spatial..., channels) -> (batch, positions..., taps..., channels), ``fill`` where there is nothing."""
     for axis, (k, s, d) in enumerate(zip(size, strides, dilation)):
         # the axes of taps made so far stand behind the spatial ones
@@ -45,7 +47,7 @@ def conv(call: OpCall) -> list[np.ndarray]:
         context = call.state.get("context", np.zeros((x.shape[0], n, x.shape[2]), x.dtype))
         x = np.concatenate([context, x], axis=1)
         call.state["context"] = x[:, -n:].copy()
-    cols = _windows(x, size, a["strides"], a["dilation_rate"], a["padding"], 0.0)
+    cols = windows(x, size, a["strides"], a["dilation_rate"], a["padding"], 0.0)
     cols, kernel = cols.reshape(*cols.shape[:-1], groups, -1), kernel.reshape(*kernel.shape[:-1], groups, -1)
     letters = "pq"[:rank]
     y = np.einsum(f"bhw{letters}gc,{letters}cgf->bhwgf".replace("w" if rank == 1 else "_", ""), cols, kernel)
@@ -59,7 +61,7 @@ def conv(call: OpCall) -> list[np.ndarray]:
 def depthwise_conv(call: OpCall) -> list[np.ndarray]:
     x, a = call.inputs[0], call.attrs
     rank = len(a["kernel_size"])
-    cols = _windows(x, a["kernel_size"], a["strides"], a["dilation_rate"], a["padding"], 0.0)
+    cols = windows(x, a["kernel_size"], a["strides"], a["dilation_rate"], a["padding"], 0.0)
     letters = "pq"[:rank]
     spatial = "hw"[:rank]
     y = np.einsum(f"b{spatial}{letters}c,{letters}cm->b{spatial}cm", cols, call.weights["kernel"])
@@ -76,9 +78,9 @@ def pool(call: OpCall) -> list[np.ndarray]:
     taps = tuple(range(-1 - rank, -1))
     window = (size, a["strides"], (1,) * rank, a["padding"])
     if a["kind"] == "max":
-        return [_windows(x, *window, -np.inf).max(axis=taps)]
-    count = _windows(np.ones_like(x), *window, 0.0).sum(axis=taps)
-    return [_windows(x, *window, 0.0).sum(axis=taps) / count]
+        return [windows(x, *window, -np.inf).max(axis=taps)]
+    count = windows(np.ones_like(x), *window, 0.0).sum(axis=taps)
+    return [windows(x, *window, 0.0).sum(axis=taps) / count]
 
 
 @op("global_pool")

@@ -19,6 +19,7 @@ from . import (  # noqa: F401  (they register)
     axes,
     batch_normalization,
     conv,
+    conv_lstm,
     dense,
     embedding,
     functions,

@@ -10,7 +10,7 @@ from .registry import OpCall
 
 __all__ = ["run_cell"]
 
-#: (x (B, D), states each (B, U)) -> the next states, of which the first is the output
+#: (x (B, D), states each (B, U) or of more axes) -> the next states, of which the first is the output
 Step = Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
 
 
@@ -32,21 +32,23 @@ def run_cell(call: OpCall, names: str, step: Step) -> list[np.ndarray]:
     if attrs["go_backwards"]:
         x = x[:, ::-1]
         mask = None if mask is None else mask[:, ::-1]
-    zeros = np.zeros((batch, attrs["units"]), call.dtype)
+    shape = attrs.get("state_shape") or (attrs["units"],)
+    zeros = np.zeros((batch, *shape), call.dtype)
+    each = (batch,) + (1,) * len(shape)
     states = [call.state.get(name, zeros) for name in names]
     has_output = call.state.get("has_output", np.zeros(batch, bool))
-    outputs = np.empty((batch, length, attrs["units"]), call.dtype)
+    outputs = np.empty((batch, length, *shape), call.dtype)
     for t in range(length):
         new = step(x[:, t], states)
         if mask is None:
             states, has_output = new, np.ones(batch, bool)
             outputs[:, t] = new[0]
             continue
-        counts = mask[:, t, None]
+        counts = mask[:, t].reshape(each)
         if attrs["zero_output_for_mask"]:
             held = zeros
         else:
-            held = np.where(has_output[:, None], states[0], 0)
+            held = np.where(has_output.reshape(each), states[0], 0)
         outputs[:, t] = np.where(counts, new[0], held)
         states = [np.where(counts, n, old) for n, old in zip(new, states)]
         has_output = has_output | mask[:, t]

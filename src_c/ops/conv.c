@@ -9,12 +9,9 @@
  *   activation; real = 3 parameters. Output channel = channel * multiplier + m. */
 #include <string.h>
 
-#include "whole.h"
+#include "conv_plane.h"
 
 enum { C_CHANNELS = RNNRT_WINDOW_ATTRS, C_FILTERS, C_GROUPS, C_ACT, C_COUNT };
-
-/* Rows that are gathered before the dense kernel runs. */
-#define GATHER_ROWS 48
 
 static rnnrt_dense dense_of(const rnnrt_op *op)
 {
@@ -55,9 +52,6 @@ static int32_t check_common(const rnnrt_plan *p, const rnnrt_op *op, int64_t act
     return RNNRT_OK;
 }
 
-/* Elements of the context that a causal window needs from before a tile. */
-static int64_t context_steps(const rnnrt_window *w) { return (w->k[1] - 1) * w->dilation[1]; }
-
 static int32_t conv_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
 {
     const rnnrt_plan *p = v->plan;
@@ -79,7 +73,7 @@ static int32_t conv_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_er
     if (!walks && !rnnrt_sees_all(p, op))
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 7, 0);
     if (d->n_state && (w.k[1] == 1 || w.padding != RNNRT_PAD_CAUSAL || w.stride[1] != 1
-                       || p->states[op->state[0]].bytes != context_steps(&w) * op->attr[C_CHANNELS] * 4))
+                       || p->states[op->state[0]].bytes != rnnrt_context_steps(&w) * op->attr[C_CHANNELS] * 4))
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 8, 0);
     return RNNRT_OK;
 }
@@ -127,92 +121,9 @@ static int32_t conv_size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scra
     rnnrt_window w = rnnrt_window_of(op->attr);
     rnnrt_dense d = dense_of(op);
     int32_t rc = rnnrt_window_fits(s, op, &w, err);
-    *scratch = gather_at(op) + GATHER_ROWS * d.inputs * 4;
+    *scratch = gather_at(op) + RNNRT_GATHER_ROWS * d.inputs * 4;
     *cost = (int64_t)((double)elements(s, op->out[0]) * (double)d.inputs / 24.0) + 20;
     return rc;
-}
-
-/* One batch row of one convolution. */
-typedef struct plane {
-    const rnnrt_kernels *k;
-    rnnrt_window w;
-    int64_t before[2], in[2], out[2];
-    int64_t channels, group_channels, filters;
-    const float *x;
-    const float *context;        /* the steps before x, or NULL: zeros */
-    float *y, *gathered;
-} plane;
-
-/* The window of output (oy, ox), channels of group g, as one row. */
-static void gather(const plane *p, int64_t oy, int64_t ox, int64_t g, float *row)
-{
-    int64_t c = p->group_channels, before = context_steps(&p->w);
-    int64_t first = ox * p->w.stride[1] - p->before[1];
-    int together = c == p->channels && p->w.dilation[1] == 1 && first >= 0 && first + p->w.k[1] <= p->in[1];
-    for (int64_t ky = 0; ky < p->w.k[0]; ky++) {
-        int64_t iy = oy * p->w.stride[0] - p->before[0] + ky * p->w.dilation[0];
-        if (iy < 0 || iy >= p->in[0]) {
-            memset(row, 0, (size_t)(p->w.k[1] * c) * 4);
-            row += p->w.k[1] * c;
-            continue;
-        }
-        const float *line = p->x + iy * p->in[1] * p->channels;
-        if (together) {
-            memcpy(row, line + first * c, (size_t)(p->w.k[1] * c) * 4);
-            row += p->w.k[1] * c;
-            continue;
-        }
-        for (int64_t kx = 0; kx < p->w.k[1]; kx++, row += c) {
-            int64_t ix = first + kx * p->w.dilation[1];
-            if (ix >= 0 && ix < p->in[1])
-                memcpy(row, line + ix * p->channels + g * c, (size_t)c * 4);
-            else if (ix < 0 && p->context)
-                memcpy(row, p->context + (before + ix) * p->channels + g * c, (size_t)c * 4);
-            else
-                memset(row, 0, (size_t)c * 4);
-        }
-    }
-}
-
-/* Outputs whose window lies inside the data without gaps, as a range of one line. */
-static void direct_range(const plane *p, int64_t *begin, int64_t *end)
-{
-    *begin = *end = 0;
-    if (p->w.k[0] != 1 || p->group_channels != p->channels || (p->w.dilation[1] != 1 && p->w.k[1] != 1))
-        return;
-    int64_t s = p->w.stride[1], last = p->in[1] - p->w.k[1] + p->before[1];
-    if (last < 0)
-        return;
-    *begin = (p->before[1] + s - 1) / s;
-    *end = last / s + 1 < p->out[1] ? last / s + 1 : p->out[1];
-    if (*begin > *end)
-        *begin = *end;
-}
-
-static void gather_range(const plane *p, const rnnrt_dense *d, int64_t g, int64_t oy, int64_t begin, int64_t end)
-{
-    for (int64_t at = begin; at < end; at += GATHER_ROWS) {
-        int64_t n = end - at < GATHER_ROWS ? end - at : GATHER_ROWS;
-        for (int64_t i = 0; i < n; i++)
-            gather(p, oy, at + i, g, p->gathered + i * d->inputs);
-        p->k->dense(d, n, p->gathered, d->inputs, p->y + (oy * p->out[1] + at) * p->filters + g * d->outputs, p->filters);
-    }
-}
-
-static void convolve(const plane *p, const rnnrt_dense *d, int64_t g)
-{
-    int64_t begin, end;
-    direct_range(p, &begin, &end);
-    for (int64_t oy = 0; oy < p->out[0]; oy++) {
-        gather_range(p, d, g, oy, 0, begin);
-        if (begin < end) {
-            /* k[0] == 1: TensorFlow pads no line, so the line is oy * stride */
-            const float *x = p->x + (oy * p->w.stride[0] * p->in[1] + begin * p->w.stride[1] - p->before[1]) * p->channels;
-            p->k->dense(d, end - begin, x, p->w.stride[1] * p->channels,
-                        p->y + (oy * p->out[1] + begin) * p->filters, p->filters);
-        }
-        gather_range(p, d, g, oy, end, p->out[1]);
-    }
 }
 
 /* The last steps of (context, x) are the context of the next tile. */
@@ -232,7 +143,7 @@ static int32_t conv_run(const rnnrt_run *run, const rnnrt_op *op)
     rnnrt_dense d = dense_of(op);
     int64_t groups = op->attr[C_GROUPS], one = rnnrt_round64(run->kernels->dense_packed_bytes(&d));
     int64_t in[RNNRT_MAX_RANK], out[RNNRT_MAX_RANK];
-    plane p = {.k = run->kernels, .w = rnnrt_window_of(op->attr), .channels = op->attr[C_CHANNELS],
+    rnnrt_plane p = {.k = run->kernels, .w = rnnrt_window_of(op->attr), .channels = op->attr[C_CHANNELS],
                .group_channels = op->attr[C_CHANNELS] / groups, .filters = op->attr[C_FILTERS],
                .gathered = (float *)(run->scratch + gather_at(op))};
     rnnrt_shape(run, op->in[0], in);
@@ -252,13 +163,13 @@ static int32_t conv_run(const rnnrt_run *run, const rnnrt_op *op)
         p.context = context;
         for (int64_t g = 0; g < groups; g++) {
             d.packed = (const char *)op->prepared + g * one;
-            convolve(&p, &d, g);
+            rnnrt_convolve(&p, &d, g);
         }
         if (rnnrt_rowwise(act.kind))
             run->kernels->activate_rows(&act, p.out[0] * p.out[1], p.filters, p.y, p.filters, p.y, p.filters,
                                         (float *)run->scratch);
         if (context)
-            keep_context(context, p.x, p.in[1], context_steps(&p.w), p.channels);
+            keep_context(context, p.x, p.in[1], rnnrt_context_steps(&p.w), p.channels);
     }
     return RNNRT_OK;
 }

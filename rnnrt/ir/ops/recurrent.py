@@ -11,7 +11,7 @@ from .spec import Attr, OpSpec, ShapeMismatch, StateSpec, register
 
 __all__ = ["RECURRENT_OPS"]
 
-RECURRENT_OPS = {"simple_rnn": 1, "lstm": 4, "gru": 3}  # op -> gates
+RECURRENT_OPS = {"simple_rnn": 1, "lstm": 4, "gru": 3, "conv_lstm": 4}  # op -> gates
 
 _COMMON = {
     "units": Attr("int", minimum=1),

@@ -10,6 +10,7 @@ from . import (  # noqa: F401  (they register)
     attention,
     axes,
     conv,
+    conv_lstm,
     elementwise,
     functions,
     host,

@@ -6,7 +6,7 @@ _PADDING = ("valid", "same", "causal")
 _KIND = ("max", "average")
 
 
-def _window(size, strides, dilation, padding: str) -> list[int]:
+def window(size, strides, dilation, padding: str) -> list[int]:
     """rank, then taps, strides and dilation of two axes (one axis: the first is 1), then the padding."""
     ones = (1,) * (2 - len(size))
     return [len(size), *ones, *size, *ones, *strides, *ones, *dilation, _PADDING.index(padding)]
@@ -15,24 +15,24 @@ def _window(size, strides, dilation, padding: str) -> list[int]:
 @encoder("conv")
 def _conv(node, attrs, ins) -> Encoded:
     a = attrs
-    window = _window(a["kernel_size"], a["strides"], a["dilation_rate"], a["padding"])
-    numbers = [*window, a["channels"], a["filters"], a["groups"], activation_number(a["activation"])]
+    numbers = window(a["kernel_size"], a["strides"], a["dilation_rate"], a["padding"])
+    numbers = [*numbers, a["channels"], a["filters"], a["groups"], activation_number(a["activation"])]
     return ["kernel", "bias"], numbers, reals(a["activation"])
 
 
 @encoder("depthwise_conv")
 def _depthwise(node, attrs, ins) -> Encoded:
     a = attrs
-    window = _window(a["kernel_size"], a["strides"], a["dilation_rate"], a["padding"])
-    numbers = [*window, ins[0].shape[-1], a["depth_multiplier"], activation_number(a["activation"])]
+    numbers = window(a["kernel_size"], a["strides"], a["dilation_rate"], a["padding"])
+    numbers = [*numbers, ins[0].shape[-1], a["depth_multiplier"], activation_number(a["activation"])]
     return ["kernel", "bias"], numbers, reals(a["activation"])
 
 
 @encoder("pool")
 def _pool(node, attrs, ins) -> Encoded:
     a = attrs
-    window = _window(a["pool_size"], a["strides"], (1,) * len(a["pool_size"]), a["padding"])
-    return [], [*window, ins[0].shape[-1], _KIND.index(a["kind"])], []
+    numbers = window(a["pool_size"], a["strides"], (1,) * len(a["pool_size"]), a["padding"])
+    return [], [*numbers, ins[0].shape[-1], _KIND.index(a["kind"])], []
 
 
 @encoder("global_pool")

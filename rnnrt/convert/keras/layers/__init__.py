@@ -7,6 +7,7 @@ from . import (  # noqa: F401  (they register)
     attention,
     bidirectional,
     conv,
+    conv_lstm,
     core,
     identity,
     merging,

@@ -63,8 +63,13 @@ def attention(c: LayerCall) -> list[Value]:
 @layer("AdditiveAttention", options=("use_scale", "causal"), calls=_CALLS, weighted=True, mask="own", random=True)
 def additive_attention(c: LayerCall) -> list[Value]:
     """Bahdanau's attention: scores sum(scale * tanh(q + k))."""
-    q, _, _ = _three(c)
-    return _attend(c, "additive", c.weights([Part("scale", (c.features(q),))]) if c.flag("use_scale", True) else {})
+    q, v, _ = _three(c)
+    if not c.flag("use_scale", True):
+        return _attend(c, "additive", {})
+    n = c.features(v if c.spec.generation <= 2 else q)
+    if n != c.features(q):
+        raise c.refuse(f"Keras 2 gives its scale the {n} features of the value, and the query has {c.features(q)}")
+    return _attend(c, "additive", c.weights([Part("scale", (n,))]))
 
 
 def _project(c: LayerCall, name: str, x: Value, contracted: int, new: tuple[int, ...], use_bias: bool) -> Value:

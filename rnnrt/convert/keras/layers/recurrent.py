@@ -24,7 +24,7 @@ _GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 _FACTS: dict[str, Any] = {"weighted": True, "mask": "own", "takes_states": True}
 
 
-def _loop(c: LayerCall) -> dict[str, Any]:
+def loop_options(c: LayerCall) -> dict[str, Any]:
     """The options of the loop over time."""
     if c.flag("time_major"):
         raise c.refuse("time_major=True is not supported", "save the model with time_major=False")
@@ -111,7 +111,7 @@ def recurrent_layer(c: LayerCall, **forced: bool) -> list[Value]:
     build = _CLASSES.get(c.spec.class_name)
     if build is None:
         raise c.refuse("it is not a recurrent layer that rnnrt knows")
-    return _run(c, build(c), {**_loop(c), **forced})
+    return _run(c, build(c), {**loop_options(c), **forced})
 
 
 # ---- other layouts of the same arrays -----------------------------------------------------------

@@ -15,8 +15,6 @@ refuse(
     "Conv3D",
     "Conv1DTranspose",
     "Conv2DTranspose",
-    "ConvLSTM1D",
-    "ConvLSTM2D",
     "ConvLSTM3D",
 )
 refuse(
