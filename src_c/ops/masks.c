@@ -1,8 +1,9 @@
 /* Masks: bool tensors (batch, time) whose True steps count, made, joined and applied.
  *
  * not_equal: in = x of any number type; out = bool of its shape; real = value.
- * masking: in = x (..., features); out = bool (...): any feature != value; attr = features; real = value.
- * apply_mask: in = x, mask of x's leading axes; out = x with value (or x * 0) where masked; attr = multiply; real = value.
+ * masking: in = x (..., features) of floats or doubles; out = bool (...): any feature != value; attr = features; real = value.
+ * apply_mask: in = x of floats or doubles, mask of x's leading axes; out = x with value (or x * 0) where masked;
+ *   attr = multiply; real = value.
  * logical_and, logical_or: in = bools of one shape; out = bool.
  * ones_mask: in = x (batch, time, ...); out = True (batch, time).
  * reduce_mask: in = bool (..., n); out = bool (...); attr = n, all.
@@ -14,6 +15,7 @@
 static const rnnrt_plan_tensor *tensor(const rnnrt_plan *p, int64_t t) { return &p->tensors[t]; }
 
 static int is_bool(const rnnrt_plan_tensor *t) { return t->dtype == RNNRT_BOOL; }
+static int is_real(const rnnrt_plan_tensor *t) { return t->dtype == RNNRT_F32 || t->dtype == RNNRT_F64; }
 
 static int64_t count(const rnnrt_sizes *s, const rnnrt_plan_tensor *t, int64_t from)
 {
@@ -131,22 +133,27 @@ static int32_t masking_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt
     if (d->n_in != 1 || d->n_out != 1 || d->n_attr != 1 || d->n_real != 1)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
     const rnnrt_plan_tensor *x = tensor(v->plan, op->in[0]);
-    return checked(v, op, x->dtype == RNNRT_F32 && is_bool(tensor(v->plan, op->out[0])) && const_last(v->plan, x, op->attr[0]),
-                   err);
+    return checked(v, op, is_real(x) && is_bool(tensor(v->plan, op->out[0])) && const_last(v->plan, x, op->attr[0]), err);
 }
 
 static int32_t masking_run(const rnnrt_run *run, const rnnrt_op *op)
 {
     const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
     int64_t f = op->attr[0], n = per_row(x) / f;
-    float value = (float)op->real[0];
+    double value = op->real[0];
+    float narrow = (float)value;
     for (int64_t b = 0; b < x->batch; b++) {
         const float *row = (const float *)x->data + b * x->batch_stride;
+        const double *wide = (const double *)x->data + b * x->batch_stride;
         char *out = y->data + b * y->batch_stride;
         for (int64_t i = 0; i < n; i++) {
             char any = 0;
-            for (int64_t k = 0; k < f; k++)
-                any |= row[i * f + k] != value;
+            if (x->dtype == RNNRT_F64)
+                for (int64_t k = 0; k < f; k++)
+                    any |= wide[i * f + k] != value;
+            else
+                for (int64_t k = 0; k < f; k++)
+                    any |= row[i * f + k] != narrow;
             out[i] = any;
         }
     }
@@ -191,7 +198,7 @@ static int32_t apply_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_e
     if (d->n_in != 2 || d->n_out != 1 || d->n_attr != 1 || d->n_real != 1)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
     const rnnrt_plan_tensor *x = tensor(v->plan, op->in[0]), *m = tensor(v->plan, op->in[1]);
-    return checked(v, op, x->dtype == RNNRT_F32 && tensor(v->plan, op->out[0])->dtype == RNNRT_F32 && is_bool(m), err);
+    return checked(v, op, is_real(x) && tensor(v->plan, op->out[0])->dtype == x->dtype && is_bool(m), err);
 }
 
 /* each element of the mask stands for the same number of x's elements */
@@ -210,19 +217,22 @@ static int32_t apply_size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scr
 static int32_t apply_run(const rnnrt_run *run, const rnnrt_op *op)
 {
     const rnnrt_view *x = rnnrt_in(run, op, 0), *m = rnnrt_in(run, op, 1), *y = rnnrt_out(run, op, 0);
-    int64_t n = per_row(m), each = per_row(x) / n;
+    int64_t n = per_row(m), each = per_row(x) / n, item = rnnrt_dtype_size(x->dtype);
     int multiply = op->attr[0] != 0;
-    float value = (float)op->real[0];
+    double value = op->real[0];
     for (int64_t b = 0; b < x->batch; b++) {
-        const float *row = (const float *)x->data + b * x->batch_stride;
+        const char *row = x->data + b * x->batch_stride * item;
         const char *mask = m->data + b * m->batch_stride;
-        float *out = (float *)y->data + b * y->batch_stride;
-        for (int64_t i = 0; i < n; i++, row += each, out += each) {
+        char *out = y->data + b * y->batch_stride * item;
+        for (int64_t i = 0; i < n; i++, row += each * item, out += each * item) {
             if (mask[i])
-                memmove(out, row, (size_t)each * 4);
+                memmove(out, row, (size_t)(each * item));
+            else if (x->dtype == RNNRT_F64)
+                for (int64_t k = 0; k < each; k++)
+                    ((double *)out)[k] = multiply ? ((const double *)row)[k] * 0.0 : value;
             else
                 for (int64_t k = 0; k < each; k++)
-                    out[k] = multiply ? row[k] * 0.0f : value;
+                    ((float *)out)[k] = multiply ? ((const float *)row)[k] * 0.0f : (float)value;
         }
     }
     return RNNRT_OK;

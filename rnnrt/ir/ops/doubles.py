@@ -16,6 +16,7 @@ DOUBLE_OPS = frozenset(
         "embedding",
         "cast",
         "repeat_vector",
+        "concatenate",
         "reshape",
         "flatten",
         "expand_dims",
@@ -23,6 +24,8 @@ DOUBLE_OPS = frozenset(
         "fold_time",
         "unfold_time",
         "not_equal",
+        "masking",
+        "apply_mask",
         "ones_mask",
     )
 )

@@ -43,7 +43,9 @@ def masking(c: LayerCall) -> list[Value]:
     """
     x = c.floats(c.input())
     c.features(x)
-    value = float(np.float32(c.number("mask_value", 0.0)))  # compared with float32 values
+    value = c.number("mask_value", 0.0)
+    if c.tensor(x).dtype == "float32" or c.spec.generation >= 3:
+        value = float(np.float32(value))  # Keras 3 compares doubles too with a float
     mask = mask_op(c, "masking", [x.tensor or ""], value=value)
     attrs = {"value": 0.0, "multiply": c.spec.generation <= 2}
     return [Value(c.emit("apply_mask", [x, Value(mask)], attrs)[0].tensor, mask)]
