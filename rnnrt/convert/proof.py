@@ -17,6 +17,8 @@ import numpy as np
 from ..format.proof import Proof, ProofCase, ProofOutput, budget, draw_inputs, sample_output
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph
+from ..ir.ops import OPS
+from ..ir.ops.spec import check_attrs
 from ..ir.passes.streamability import analyse
 from ..reference import Interpreter
 
@@ -31,6 +33,7 @@ DOUBLE_TOLERANCE = 1e-12
 # The pieces of a sequence: a single step, then odd and even lengths; their sum is the steps of a case.
 CUTS = ((1, 3, 4), (1, 2), (1,))
 BATCH = 2
+LONG = 1000  # steps of a written length above which one case must do: the reference takes its time
 
 DRAWS, TIGHT = 8, 1e-4  # draw a case's inputs again while its tolerance is beyond TIGHT, and keep the best
 
@@ -111,7 +114,8 @@ def _fits(graph: Graph, steps: int) -> bool:
 def _plan(graph: Graph) -> list[tuple[int, tuple[str, ...], bool]]:
     """(batch, runs, whether it is run in pieces) of each case."""
     if not analyse(graph).ok:
-        return [(1, ("whole",), False), (BATCH, ("whole",), False)]
+        whole = [(1, ("whole",), False), (BATCH, ("whole",), False)]
+        return whole[1:] if _loops(graph) > LONG else whole
     pieces = ("chunked", "handover")
     written = any(isinstance(graph.tensors[s.tensor].shape[1], int) for s in graph.inputs if s.role == "data")
     if graph.session == "sequence" and not written:
@@ -119,6 +123,13 @@ def _plan(graph: Graph) -> list[tuple[int, tuple[str, ...], bool]]:
     # Each run of a case must give the same answer. Keras calls on pieces do not answer as one call
     # does, and a whole run has the length that the file wrote: so the pieces are a case of their own.
     return [(1, ("whole",), False), (BATCH, ("whole",), False), (BATCH, pieces, True)]
+
+
+def _loops(graph: Graph) -> int:
+    """The most steps that a recurrent layer takes because the file fixes its length."""
+    looping = (n for n in graph.nodes if OPS[n.op].states(check_attrs(OPS[n.op], n.attrs)))
+    lengths = (graph.tensors[n.inputs[0]].shape[1] for n in looping)
+    return max((t for t in lengths if isinstance(t, int)), default=0)
 
 
 def _answer(reference: Interpreter, graph: Graph, case: ProofCase) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 from ..ir.activations import Activation
 from .registry import OpCall, op
 
-__all__ = ["FUNCTIONS", "activate"]
+__all__ = ["FUNCTIONS", "activate", "apply"]
 
 SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
@@ -128,11 +128,16 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
+def apply(activation: Activation, x: np.ndarray) -> np.ndarray:
+    """As :func:`activate`, where overflow is ignored already: a recurrent layer calls it at every step."""
+    return FUNCTIONS[activation.name](x, *activation.params).astype(x.dtype, copy=False)
+
+
 def activate(activation: Activation, x: np.ndarray) -> np.ndarray:
     """The activation of ``x``, in the dtype of ``x``; row-wise ones act over the last axis."""
     # Only exp and its kin overflow, and infinity is then what Keras gives as well.
     with np.errstate(over="ignore"):
-        return FUNCTIONS[activation.name](x, *activation.params).astype(x.dtype, copy=False)
+        return apply(activation, x)
 
 
 @op("activation")

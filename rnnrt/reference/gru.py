@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .activations import activate
+from .activations import apply
 from .recurrent import run_cell
 from .registry import OpCall, op
 
@@ -23,15 +23,17 @@ def gru(call: OpCall) -> list[np.ndarray]:
 
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
         h = states[0]
-        xz, xr, xh = np.split(x @ kernel + input_bias, 3, axis=1)
+        x = x @ kernel + input_bias
+        xz, xr, xh = x[:, :units], x[:, units : 2 * units], x[:, 2 * units :]
         if reset_after:
-            mz, mr, mh = np.split(h @ recurrent + recurrent_bias, 3, axis=1)
-            z, r = activate(gate, xz + mz), activate(gate, xr + mr)
-            hh = activate(act, xh + r * mh)
+            m = h @ recurrent + recurrent_bias
+            mz, mr, mh = m[:, :units], m[:, units : 2 * units], m[:, 2 * units :]
+            z, r = apply(gate, xz + mz), apply(gate, xr + mr)
+            hh = apply(act, xh + r * mh)
         else:
-            z = activate(gate, xz + h @ recurrent[:, :units])
-            r = activate(gate, xr + h @ recurrent[:, units : 2 * units])
-            hh = activate(act, xh + (r * h) @ recurrent[:, 2 * units :])
+            z = apply(gate, xz + h @ recurrent[:, :units])
+            r = apply(gate, xr + h @ recurrent[:, units : 2 * units])
+            hh = apply(act, xh + (r * h) @ recurrent[:, 2 * units :])
         return [z * h + (1 - z) * hh]
 
     return run_cell(call, "h", step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .activations import activate
+from .activations import apply
 from .recurrent import run_cell
 from .registry import OpCall, op
 
@@ -13,13 +13,15 @@ from .registry import OpCall, op
 def lstm(call: OpCall) -> list[np.ndarray]:
     kernel, recurrent = call.weights["kernel"], call.weights["recurrent_kernel"]
     bias = call.weights.get("bias", np.zeros(kernel.shape[1], call.dtype))
+    units = call.attrs["units"]
     act, gate = call.attrs["activation"], call.attrs["recurrent_activation"]
 
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
         h, c = states
-        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+        z = x @ kernel + h @ recurrent + bias
+        i, f, g, o = (z[:, k * units : (k + 1) * units] for k in range(4))
         # each gate by itself: a softmax runs over one gate's units, not over all four
-        c = activate(gate, f) * c + activate(gate, i) * activate(act, g)
-        return [activate(gate, o) * activate(act, c), c]
+        c = apply(gate, f) * c + apply(gate, i) * apply(act, g)
+        return [apply(gate, o) * apply(act, c), c]
 
     return run_cell(call, "hc", step)
