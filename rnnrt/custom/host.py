@@ -51,12 +51,24 @@ class _Host:
         self.weights = weights
         self.specs = OPS["host_cell"].states(attrs) if "holds_output" in attrs else []
 
+    def __call__(self, *tensors: Any) -> None:
+        try:
+            self.run(*tensors)
+        except BackendError:
+            raise
+        except Exception as e:  # a damaged program
+            raise BackendError(f"{self.definition.place}: its tensors do not fit: {e!r:.200}") from e
+
+    def run(self, *tensors: Any) -> None:
+        """One tile."""
+        raise NotImplementedError
+
     def _failed(self, error: Exception, at: str = "") -> BackendError:
         return BackendError(f"{self.definition.place}: the registered class failed{at}: {error!r:.200}")
 
 
 class _Layer(_Host):
-    def __call__(self, inputs: list, outputs: list, *_: Any) -> None:
+    def run(self, inputs: list, outputs: list, *_: Any) -> None:
         try:
             with np.errstate(all="ignore"):
                 made = self.definition.call(self.signature, [x.copy() for x in inputs], dict(self.weights))
@@ -71,7 +83,7 @@ class _Layer(_Host):
 class _Cell(_Host):
     """The loop of keras/src/backend/tensorflow/rnn.py over the steps of one tile."""
 
-    def __call__(
+    def run(  # type: ignore[override]
         self,
         inputs: list,
         outputs: list,

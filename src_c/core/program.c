@@ -138,6 +138,12 @@ static int32_t check_op_refs(const rnnrt_plan *p, int64_t i, int64_t *made_by, r
     for (int64_t k = 0; k < o->n_state; k++)
         if (p->refs[o->state + k] < 0 || p->refs[o->state + k] >= p->n_states)
             return rnnrt_fail(err, RNNRT_EINVAL, op, 28, k);
+    /* a state row is a stream: what keeps state has the call's own batch */
+    if (o->n_state) {
+        const rnnrt_plan_dim *rows = o->n_in ? &p->dims[p->tensors[p->refs[o->in]].dims[0]] : NULL;
+        if (!rows || rows->kind != RNNRT_DIM_SYMBOL || rows->a != 0)
+            return rnnrt_fail(err, RNNRT_EINVAL, op, 29, 0);
+    }
     return RNNRT_OK;
 }
 

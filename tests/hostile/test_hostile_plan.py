@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from cases.graphs import Builder
 
+from rnnrt.custom import given
+from rnnrt.custom.host import hosts_of
 from rnnrt.errors import BackendError, FormatError, ShapeError
 from rnnrt.ir.activations import Activation
+from rnnrt.ir.ops.host import Signature, signature_text
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
 
@@ -56,6 +59,49 @@ def _plan():
     (f,) = b.add("flatten", "flat", r)
     (d,) = b.add("dense", "dense", f, units=4, activation=Activation("glu"))
     return lower(*b.done(d, h, g), native.op_kinds())
+
+
+class _Sum:
+    """A cell of the user's own."""
+
+    state_size = [3, (2, 3)]
+    output_size = 3
+
+    def step(self, inputs, states, weights):
+        h = states[0] + inputs
+        return h * 2, [h, states[1] + h[:, None]]
+
+
+class _Twice:
+    """A layer of the user's own."""
+
+    def call(self, inputs, weights):
+        return inputs * 2
+
+
+def _hosts():
+    """Classes of the user's own, with state, a mask, and inside a TimeDistributed."""
+    cell = Signature(0, (("state_0", (3,)), ("state_1", (2, 3))), [0, 1], ((3,),), 0, ())
+    twice = Signature(0, (), [], ((None, 3),), 0, ())
+    named = {"signature": signature_text(cell), "class_name": "_Sum"}
+    b = Builder()
+    ids = b.input("ids", None)
+    (e,) = b.add("embedding", "table", ids, input_dim=5, output_dim=3)
+    (m,) = b.add("not_equal", "mask", ids)
+    y, _, s = b.add(
+        "host_cell", "cell", e, mask=m, return_sequences=True, return_state=True, holds_output=True, **named
+    )
+    (t,) = b.add("host_layer", "layer", y, class_name="_Twice", signature=signature_text(twice))
+    (grid,) = b.add("reshape", "grid", s, target_shape=(2, 1, 3))
+    (rows,) = b.add("fold_time", "rows", grid)
+    (inner,) = b.add("host_cell", "inner", rows, **named)
+    (back,) = b.add("unfold_time", "back", inner, grid)
+    graph, weights = b.done(t, back)
+    plan = lower(graph, weights, native.op_kinds())
+    with given({"_Sum": _Sum, "_Twice": _Twice}):
+        hosts = hosts_of(graph, weights)
+    plan.hosts.update({op: hosts[node] for op, node in plan.host_nodes.items()})
+    return plan
 
 
 def _program(plan):
@@ -106,7 +152,7 @@ def _several():
     return lower(*b.done(x, d, low, j), native.op_kinds())
 
 
-PLANS = {"plain": _plan, "masked": _masked, "several": _several}
+PLANS = {"plain": _plan, "masked": _masked, "several": _several, "hosts": _hosts}
 every_plan = pytest.mark.parametrize("make", PLANS.values(), ids=PLANS)
 
 
@@ -148,7 +194,7 @@ def test_damaged_plans(block, make):
         if same:
             try:
                 _run(program, plan)
-            except (FormatError, ShapeError, MemoryError):
+            except (FormatError, ShapeError, BackendError, MemoryError):
                 refused += 1
     assert refused > ROUNDS // 10 // 3
 
@@ -172,5 +218,5 @@ def test_every_single_field_pushed_out_of_range(table, make):
             if table not in ("dims", "tensors", "inputs", "outputs"):
                 try:
                     _run(program, plan)
-                except (FormatError, ShapeError, MemoryError):
+                except (FormatError, ShapeError, BackendError, MemoryError):
                     pass
