@@ -169,7 +169,7 @@ def _masks(c: LayerCall, given: dict[str, Value], has_key: bool) -> tuple[list[V
 
 
 @layer(
-    "EinsumDense", options=("equation", "output_shape", "bias_axes", "activation"), weighted=True, mask="pass_keras3"
+    "EinsumDense", options=("equation", "output_shape", "bias_axes", "activation"), weighted=True, mask="stop"
 )
 def einsum_dense(c: LayerCall) -> list[Value]:
     """Equations that contract the last axes of the input and put new axes in their place."""

@@ -112,7 +112,7 @@ def layer_normalization(c: LayerCall) -> list[Value]:
     return c.emit("layer_normalization", [x], attrs, c.weights(parts) if parts else {})
 
 
-@layer("RMSNormalization", options=("axis", "epsilon"), weighted=True, per_step=True)
+@layer("RMSNormalization", options=("axis", "epsilon"), weighted=True, per_step=True, mask="stop")
 def rms_normalization(c: LayerCall) -> list[Value]:
     """scale * x / sqrt(mean(x^2) + epsilon)."""
     x = c.floats(c.input())
