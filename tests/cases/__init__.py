@@ -15,6 +15,7 @@ from . import (
     layouts,
     lstm,
     masks,
+    merging,
     normalization,
     policies,
     shape,
@@ -37,6 +38,7 @@ _MODULES = (
     policies,
     masks,
     wrappers,
+    merging,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]

@@ -50,8 +50,17 @@ class Keras:
             name = f"cudnn_{spec.class_name[5:].lower()}"
             source = importlib.import_module(f"tf_keras.src.layers.rnn.{name}")
             return getattr(source, spec.class_name)(**config)
+        if spec.class_name == "Model":
+            return self.model(spec.config["case"])
         home = self.module if spec.class_name == "Sequential" else self.module.layers
         return getattr(home, spec.class_name)(**config)
+
+    def _expression(self, code: str, args: list[Any]) -> Any:
+        """Operations on tensors: ``a``, ``b``, ... are the inputs, ``ops`` is Keras 3's module, ``tf`` TensorFlow."""
+        names: dict[str, Any] = dict(zip("abcd", args))
+        names["ops"] = getattr(self.module, "ops", None)
+        names["tf"] = importlib.import_module("tensorflow")
+        return eval(code, names)  # noqa: S307  (a case of ours)
 
     def _value(self, value: Any) -> Any:
         """A layer's argument: a layer, a list of layers, or plain data."""
@@ -82,10 +91,15 @@ class Keras:
             tensors: dict[str, Any] = {i.name: t for i, t in zip(case.inputs, inputs)}
             keyed = {}
             for spec in case.layers:
-                keyed[spec.name] = self.layer(spec)
                 args = [tensors[t] for t in spec.inputs]
                 more = {k: [tensors[t] for t in names] for k, names in spec.given.items()}
-                made = keyed[spec.name](args[0] if len(args) == 1 else args, **more)
+                if spec.class_name == "Expression":
+                    made = self._expression(spec.config["code"], [tensors[t] for t in spec.inputs])
+                else:
+                    key = spec.config["of"] if spec.class_name == "Again" else spec.name
+                    if key == spec.name:
+                        keyed[key] = self.layer(spec)
+                    made = keyed[key](args[0] if len(args) == 1 else args, **more)
                 for k, tensor in enumerate(made if isinstance(made, (list, tuple)) else [made]):
                     tensors[f"{spec.name}:{k}" if k else spec.name] = tensor
             single = isinstance(case.outputs, str)

@@ -29,6 +29,13 @@ def _attributes(node: dict[str, Any]) -> dict[str, Any]:
     return {k: plain(v) for k, v in stored.items()} if isinstance(stored, dict) else {}
 
 
+def _constant(value: Any) -> Any:
+    """A constant, also as later versions wrap NumPy values."""
+    if isinstance(value, dict) and value.get("class_name") == "__numpy__" and isinstance(value.get("config"), dict):
+        return value["config"].get("value")
+    return value
+
+
 def _slices(c: LayerCall, begin: Any, end: Any, strides: Any, attr: dict[str, Any]) -> list[Any]:
     """The index of a StridedSlice, whose masks say what its numbers mean."""
     lists = [v if isinstance(v, list) else [v] for v in (begin, end, strides)]
@@ -59,7 +66,7 @@ def unpack(c: LayerCall, args: list[Any]) -> tuple[str, list[Any], dict[str, Any
         raise c.refuse("its node_def is not one that TensorFlow writes")
     op, attr = str(node["op"]), _attributes(node)
     tensors = iter(args[0] if args and isinstance(args[0], list) else args)
-    known = {int(k): v for k, v in constants.items() if str(k).isdigit()}
+    known = {int(k): _constant(v) for k, v in constants.items() if str(k).isdigit()}
     count = len(known) + len(args[0] if args and isinstance(args[0], list) else args)
     if any(k >= count for k in known):
         raise c.refuse("its constants do not fit its inputs")
