@@ -468,8 +468,14 @@ def test_closing_while_the_store_fails():
     with pytest.raises(rnnrt.StateError, match="No space left"):
         s.close()
     store.broken = False
-    t = MODEL.session(id="a", store=store)  # kept, saved and given back once the store is back
-    assert t.steps == 2
+    t = MODEL.session(id="a", store=store)  # what could not be saved was kept, and is taken back
+    assert t.steps == 2 and t.flush_now() == 2
+    assert same_bits(t.get_state()["gru/h"], s.get_state()["gru/h"])
+    del s
+    gc.collect()
+    t.close()
+    t = MODEL.session(id="a", store=store)
+    assert t.steps == t.saved_step == 2
     store.broken = True
     t.step(X[:, 2])
     with pytest.raises(rnnrt.StateError, match="not saved after step 2.*No space left"):

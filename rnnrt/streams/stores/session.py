@@ -6,6 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,8 +63,8 @@ class StoredSession(Session):
         self._closed = False
         self._stream = store.writer.open(id, model.file.fingerprint, model.snapshots.pack)
         try:
-            if self._stream.data is not None:
-                self._resume(self._stream.data)
+            if self._stream.data is not None or self._stream.state is not None:
+                self._resume()
             elif state is not None or initial_state is not None:
                 if state is not None:
                     super().restore(state)
@@ -74,18 +75,22 @@ class StoredSession(Session):
             self._stream.release()
             raise
         # a session that is dropped gives its stream back; the store itself does so at the end of the process
-        weakref.finalize(self, self._stream.release).atexit = False
+        self._dropped = weakref.finalize(self, self._stream.release)
+        self._dropped.atexit = False
 
-    def _resume(self, data: bytes) -> None:
-        try:
-            rows = self.model.snapshots.unpack(data)
-        except StateError as e:
-            raise StateError(f"stream {self.id!r} in {self.store}: {e}") from e
+    def _resume(self) -> None:
+        stream = self._stream
+        rows = stream.state
+        if stream.data is not None:
+            try:
+                rows = self.model.snapshots.unpack(stream.data)
+            except StateError as e:
+                raise StateError(f"stream {self.id!r} in {self.store}: {e}") from e
         if len(rows) != self.batch_size:
             raise StateError(f"stream {self.id!r} was saved with batch size {len(rows)}, not {self.batch_size}")
         self.set_rows(0, rows)
-        self.steps = self._stream.step
-        self._stream.data = None
+        self.steps = stream.step
+        stream.data = stream.state = None
 
     def _enter(self) -> None:
         if not self._busy.acquire(blocking=False):
@@ -179,20 +184,23 @@ class StoredSession(Session):
         """:meth:`flush` for code without asyncio. Raises TimeoutError after timeout seconds."""
         return self._stream.flush().result(timeout)
 
+    def _leave(self) -> Future[None]:
+        self._closed = True
+        self._dropped.detach()
+        return self._stream.release()
+
     def close(self) -> None:
         """Save, and give the stream back: others can open it from here on.
 
         Raises StateError where it could not be saved now; the store goes on trying as long as the process lives.
         """
         if not self._closed:
-            self._closed = True
-            self._stream.release().result()
+            self._leave().result()
 
     async def aclose(self) -> None:
         """:meth:`close` for asyncio."""
         if not self._closed:
-            self._closed = True
-            await asyncio.wrap_future(self._stream.release())
+            await asyncio.wrap_future(self._leave())
 
     def __enter__(self) -> StoredSession:
         return self

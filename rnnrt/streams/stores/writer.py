@@ -33,6 +33,7 @@ class Stream:
     Attributes
     ----------
     step, data : what the store had when it was opened (0, None for a new stream).
+    state : what was put last, where the stream is taken back before it had left; data is None then.
     saved_step : steps that the durable state stands for.
     error : why the last attempt to save failed; None when all is well.
     lost : why the stream is no longer ours; None while it is.
@@ -43,12 +44,13 @@ class Stream:
         self.fence = 0
         self.step = self.saved_step = 0
         self.data: bytes | None = None
+        self.state: Any = None
         self.error: StateError | None = None
         self.lost: StateError | None = None
         self._writer, self._model, self._encode = writer, model, encode
         self._latest: tuple[int, int, Any] = (0, 0, None)  # change, step, state
         self._saved = 0  # change
-        self._queued = self._leaving = self._gone = False
+        self._queued = self._leaving = self._going = self._gone = False
         self._waiters: list[tuple[int, Future[int]]] = []
         self._left: list[Future[None]] = []
 
@@ -95,6 +97,20 @@ class Stream:
                 self._writer.queue(self, now=True)
         return future
 
+    def _take_back(self, model: str) -> bool:
+        """Let a stream that waits to leave stay; the writer's lock is held."""
+        _, step, state = self._latest
+        if not self._leaving or self._going or self._gone or self.lost is not None or self._model != model:
+            return False
+        if state is None:  # nothing was put since it was opened, so nothing keeps it from leaving
+            return False
+        self._leaving = False
+        self.step, self.state, self.data = step, state, None
+        left, self._left = self._left, []
+        for future in left:
+            _settle(future)
+        return True
+
     def _fail(self, error: StateError) -> None:
         self.error = error
         waiters, self._waiters = self._waiters, []
@@ -136,6 +152,7 @@ class Writer:
         self._retry_at = 0.0
         self._backoff = BACKOFF[0]
         self._next_beat = self._next_sweep = 0.0
+        self._ticks: weakref.WeakSet[Any] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         _WRITERS.add(self)
 
@@ -154,6 +171,8 @@ class Writer:
         with self.changed:
             other = self._streams.get(id)
             leaving = None
+            if other is not None and other._take_back(model):
+                return other
             if other is not None and other._leaving and other.lost is None:
                 leaving = other.release()
             elif other is not None:
@@ -215,12 +234,24 @@ class Writer:
             if self._streams.get(stream.id) is stream:
                 del self._streams[stream.id]
 
+    def flushing(self) -> list[Future[int]]:
+        """What to wait for until everything is durable."""
+        with self.changed:
+            return [s.flush() for s in self._streams.values()]
+
     def flush(self) -> None:
         """Wait until everything is durable; raises the first error."""
-        with self.changed:
-            futures = [s.flush() for s in self._streams.values()]
-        for future in futures:
+        for future in self.flushing():
             future.result()
+
+    def first_error(self) -> StateError | None:
+        """An error of some stream, if there is one."""
+        with self.changed:
+            return next((e for s in self._streams.values() if (e := s.lost or s.error) is not None), None)
+
+    def on_tick(self, pool: Any) -> None:
+        """Call ``pool.tick()`` each third of a lease as long as the pool lives."""
+        self._ticks.add(pool)
 
     def close(self, timeout: float | None = None) -> None:
         """Write everything, give all streams back, end the thread; raises the first error, after all was tried."""
@@ -305,6 +336,8 @@ class Writer:
             return
         store = self.store
         self._next_beat = now + store.lease / 3
+        for pool in list(self._ticks):
+            pool.tick()
         try:
             store.beat(store.owner, store.lease)
             if store.ttl is not None and now >= self._next_sweep:
@@ -341,7 +374,10 @@ class Writer:
                         s._is_saved(change, entry.step)
                     else:
                         self._reject(s, owner)
-            leaving = [s for s in streams if s._leaving and not s._gone and s.lost is None and s.durable]
+            with self.changed:
+                leaving = [s for s in streams if s._leaving and not s._gone and s.lost is None and s.durable]
+                for s in leaving:
+                    s._going = True
             if leaving:
                 self.store.release([(s.id, s.fence) for s in leaving])
         except Exception as e:
@@ -372,6 +408,7 @@ class Writer:
             self._retry_at = time.monotonic() + self._backoff
             self._backoff = min(2 * self._backoff, BACKOFF[1])
             for s in streams:
+                s._going = False
                 s._fail(_error(s, self.store, e))
                 if not (self._stop and s._leaving):
                     s._queued = True
