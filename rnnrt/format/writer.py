@@ -36,7 +36,7 @@ def _check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> dict[str,
         dtype = np.dtype(DTYPES[CODES[spec.dtype]][1])
         if w.shape != tuple(spec.shape) or w.dtype != dtype:
             raise refusal("F27", name, f"expected {spec.dtype} {tuple(spec.shape)}, got {w.dtype} {w.shape}")
-        out[name] = np.ascontiguousarray(w)
+        out[name] = np.ascontiguousarray(w).reshape(w.shape)  # NumPy makes a scalar one-dimensional
     for name in weights:
         if name not in graph.weights:
             raise refusal("F26", name, "the graph names no such weight")

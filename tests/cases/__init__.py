@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from . import (
     activations,
+    attention,
+    convolution,
     dense,
     embedding,
     functional,
@@ -20,6 +22,7 @@ from . import (
     policies,
     shape,
     simple_rnn,
+    statistics,
     wrappers,
 )
 from .case import BOTH, KERAS2, KERAS3, Case, Input, Layer, Tolerance
@@ -39,6 +42,9 @@ _MODULES = (
     masks,
     wrappers,
     merging,
+    convolution,
+    statistics,
+    attention,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]

@@ -59,7 +59,8 @@ class Layer:
 
     An argument may be a Layer itself (the cell of an RNN, the layer of a wrapper). inputs names what
     a functional model's layer is called on: a layer, an input, or ``name:k`` for output k of a layer. given:
-    further arguments of the call (``initial_state``), lists of such tensors.
+    further arguments of the call (``initial_state``), lists of such tensors. call: arguments of the call that are
+    no tensors.
     """
 
     class_name: str
@@ -67,6 +68,7 @@ class Layer:
     inputs: tuple[str, ...] = ()
     name: str = ""
     given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ class Case:
     def weight(self, layer: str, role: str, shape: tuple[int, ...]) -> np.ndarray:
         """The values of a weight (float32): of the same numbers in both Kerases, none of them trivial."""
         random = np.random.RandomState(zlib.crc32(f"{self.name}|{layer}|{role}".encode()))
-        if role == "moving_variance":
+        if role == "count":
+            return np.full(shape, 7, "float32")
+        if role in ("moving_variance", "variance"):
             return random.uniform(0.3, 2.0, shape).astype("float32")
         values = random.standard_normal(shape)
         if role == "gamma":

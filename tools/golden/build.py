@@ -99,7 +99,9 @@ class Keras:
                     key = spec.config["of"] if spec.class_name == "Again" else spec.name
                     if key == spec.name:
                         keyed[key] = self.layer(spec)
-                    made = keyed[key](args[0] if len(args) == 1 else args, **more)
+                    if spec.class_name != "MultiHeadAttention" and len(args) > 1:
+                        args = [args]
+                    made = keyed[key](*args, **more, **spec.call)
                 for k, tensor in enumerate(made if isinstance(made, (list, tuple)) else [made]):
                     tensors[f"{spec.name}:{k}" if k else spec.name] = tensor
             single = isinstance(case.outputs, str)
@@ -112,6 +114,8 @@ class Keras:
             keys = [f"{key}.{roles[:k].count(r)}" if r in roles[:k] else key for k, r in enumerate(roles)]
             values = [case.weight(k, r, tuple(w.shape)) for k, r, w in zip(keys, roles, layer.weights)]
             layer.set_weights([self._stored(v, own.get(key, "") or case.policy) for v in values])
+            if hasattr(layer, "finalize_state"):
+                layer.finalize_state()  # Normalization computes with what it had before
         return model
 
     def _stored(self, values: np.ndarray, policy: str) -> np.ndarray:
