@@ -114,7 +114,7 @@ def _fits(graph: Graph, steps: int) -> bool:
 def _plan(graph: Graph) -> list[tuple[int, tuple[str, ...], bool]]:
     """(batch, runs, whether it is run in pieces) of each case."""
     if not analyse(graph).ok:
-        whole = [(1, ("whole",), False), (BATCH, ("whole",), False)]
+        whole: list[tuple[int, tuple[str, ...], bool]] = [(1, ("whole",), False), (BATCH, ("whole",), False)]
         return whole[1:] if _loops(graph) > LONG else whole
     pieces = ("chunked", "handover")
     written = any(isinstance(graph.tensors[s.tensor].shape[1], int) for s in graph.inputs if s.role == "data")

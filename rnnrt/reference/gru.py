@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import apply
-from .recurrent import run_cell
+from .recurrent import apply_gates, run_cell
 from .registry import OpCall, op
 
 
@@ -17,23 +17,21 @@ from .registry import OpCall, op
 def gru(call: OpCall) -> list[np.ndarray]:
     kernel, recurrent = call.weights["kernel"], call.weights["recurrent_kernel"]
     units, reset_after = call.attrs["units"], call.attrs["reset_after"]
-    bias = call.weights.get("bias", np.zeros(kernel.shape[1], call.dtype))
+    bias = call.weights.get("bias", np.zeros(recurrent.shape[1], call.dtype))
     input_bias, recurrent_bias = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
     act, gate = call.attrs["activation"], call.attrs["recurrent_activation"]
 
+    gates, candidate = slice(0, 2 * units), slice(2 * units, None)
+
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
-        h = states[0]
-        x = x @ kernel + input_bias
-        xz, xr, xh = x[:, :units], x[:, units : 2 * units], x[:, 2 * units :]
+        h, x = states[0], x @ kernel + input_bias
         if reset_after:
             m = h @ recurrent + recurrent_bias
-            mz, mr, mh = m[:, :units], m[:, units : 2 * units], m[:, 2 * units :]
-            z, r = apply(gate, xz + mz), apply(gate, xr + mr)
-            hh = apply(act, xh + r * mh)
+            z, r = apply_gates(gate, x[:, gates] + m[:, gates], 2)
+            hh = apply(act, x[:, candidate] + r * m[:, candidate])
         else:
-            z = apply(gate, xz + h @ recurrent[:, :units])
-            r = apply(gate, xr + h @ recurrent[:, units : 2 * units])
-            hh = apply(act, xh + (r * h) @ recurrent[:, 2 * units :])
+            z, r = apply_gates(gate, x[:, gates] + h @ recurrent[:, gates], 2)
+            hh = apply(act, x[:, candidate] + (r * h) @ recurrent[:, candidate])
         return [z * h + (1 - z) * hh]
 
     return run_cell(call, "h", step)

@@ -6,12 +6,23 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..ir.activations import Activation
+from .activations import apply
 from .registry import OpCall
 
-__all__ = ["run_cell"]
+__all__ = ["apply_gates", "run_cell"]
 
 #: (x (B, D), states each (B, U) or of more axes) -> the next states, of which the first is the output
 Step = Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
+
+
+def apply_gates(gate: Activation, z: np.ndarray, count: int) -> list[np.ndarray]:
+    """The activation of each of the gates that lie side by side: a softmax runs over one gate's units."""
+    if gate.rowwise:
+        return [apply(gate, part) for part in np.split(z, count, axis=1)]
+    units = z.shape[1] // count
+    y = apply(gate, z)
+    return [y[:, k * units : (k + 1) * units] for k in range(count)]
 
 
 def run_cell(call: OpCall, names: str, step: Step) -> list[np.ndarray]:
