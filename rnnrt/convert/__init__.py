@@ -22,7 +22,7 @@ from ..ir.passes.layers import parameter_count
 from . import proof as proof_maker
 from .detect import open_source
 from .keras.assemble import KerasFace, assemble, survey
-from .report import CheckReport, ConversionReport, Refusal, graph_summary, stream_facts
+from .report import CheckReport, ConversionReport, Refusal, graph_summary, own_classes, stream_facts
 from .sources.base import Source
 
 __all__ = ["Built", "CheckReport", "ConversionReport", "Refusal", "build", "check", "convert"]
@@ -124,6 +124,7 @@ def check(
         report.params, report.session = parameter_count(graph), graph.session
         report.streams, report.stream_message = stream_facts(graph)
         report.summary = graph_summary(graph)
+        report.custom = own_classes(graph)
         return report
 
 
@@ -203,6 +204,7 @@ def convert(
         source=built.source,
         proof_error=error,
         proof_tolerance=tolerance,
+        custom=own_classes(built.graph),
         ignored=built.ignored,
         seconds=time.perf_counter() - started,
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ir.graph import Graph
+from ..ir.ops.host import HOST_OPS
 from ..ir.passes.layers import layer_rows, parameter_count
 from ..ir.passes.streamability import analyse
 from ..summary import size_text, summary_table
 
-__all__ = ["CheckReport", "ConversionReport", "Refusal", "graph_summary", "session_text", "stream_facts"]
+__all__ = ["CheckReport", "ConversionReport", "Refusal", "graph_summary", "own_classes", "session_text", "stream_facts"]
 
 _SESSION = {
     "sequence": "a session is one long sequence: pieces put end to end equal predict on the whole",
@@ -27,6 +28,16 @@ def stream_facts(graph: Graph) -> tuple[bool, str]:
     """(whether sessions are possible, one sentence)."""
     found = analyse(graph)
     return found.ok, found.message
+
+
+def own_classes(graph: Graph) -> list[tuple[str, str]]:
+    """(path, class) of each layer whose arithmetic is a registered class: needed again wherever the file is loaded."""
+    return list(dict.fromkeys((n.name, n.attrs["class_name"]) for n in graph.nodes if n.op in HOST_OPS))
+
+
+def _custom_line(custom: list[tuple[str, str]]) -> list[str]:
+    shown = ", ".join(f"{path} ({name})" for path, name in custom)
+    return [f"Yours:    {shown}: to be registered wherever the model is loaded"] if custom else []
 
 
 def _ignored_lines(ignored: dict[str, list[str]]) -> list[str]:
@@ -62,6 +73,8 @@ class ConversionReport:
         Whether the model has sessions, and why not.
     ignored
         What has no part in prediction, kind -> layer paths.
+    custom
+        (path, class) of layers that run registered classes.
     source
         path, layout, keras_version and sha256 of the Keras file.
     """
@@ -76,6 +89,7 @@ class ConversionReport:
     source: dict[str, str]
     proof_error: float | None = None
     proof_tolerance: float | None = None
+    custom: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -89,6 +103,7 @@ class ConversionReport:
             "session": self.session,
             "streams": self.streams,
             "stream_message": self.stream_message,
+            "custom": [{"path": p, "class": c} for p, c in self.custom],
             "ignored": self.ignored,
             "source": self.source,
             "seconds": self.seconds,
@@ -100,6 +115,7 @@ class ConversionReport:
         lines.append(
             f"Session:  {session_text(self.session)}" if self.streams else f"Sessions: no: {self.stream_message}"
         )
+        lines += _custom_line(self.custom)
         lines += [f"Ignored:  {text}" for text in _ignored_lines(self.ignored)]
         if self.proof_error is not None:
             lines.append(f"Proof:    worst error {self.proof_error:.2g}, {self.proof_tolerance:.2g} allowed")
@@ -129,6 +145,7 @@ class CheckReport:
     layers: list[tuple[str, str]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     error: str = ""
+    custom: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
     params: int | None = None
     session: str = ""
@@ -144,6 +161,7 @@ class CheckReport:
             "layers": [{"path": p, "class": c} for p, c in self.layers],
             "refused": [{"path": r.path, "class": r.layer_class, "reason": r.reason} for r in self.refused],
             "error": self.error,
+            "custom": [{"path": p, "class": c} for p, c in self.custom],
             "ignored": self.ignored,
             "params": self.params,
             "session": self.session,
@@ -158,6 +176,7 @@ class CheckReport:
             lines.append(
                 f"Session:  {session_text(self.session)}" if self.streams else f"Sessions: no: {self.stream_message}"
             )
+        lines += _custom_line(self.custom)
         lines += [f"Ignored:  {text}" for text in _ignored_lines(self.ignored)]
         lines += [f"Refused:  {r.reason}" for r in self.refused]
         if self.error:

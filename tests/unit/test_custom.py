@@ -74,7 +74,10 @@ def test_registered_classes_are_found(files, tmp_path, clean):
 def test_check_names_what_is_missing(files):
     report = rnnrt.check(files / "custom_layer.h5")
     assert not report.ok and report.refused[0].path == "scale"
-    assert rnnrt.check(files / "custom_layer.h5", custom_objects=OBJECTS).ok
+    report = rnnrt.check(files / "custom_layer.h5", custom_objects=OBJECTS)
+    assert report.ok and report.custom == [("scale", "Scale")]
+    assert report.to_dict()["custom"] == [{"path": "scale", "class": "Scale"}]
+    assert "scale (Scale): to be registered wherever the model is loaded" in str(report)
 
 
 def test_the_file_holds_the_name_and_no_code(files, tmp_path):
