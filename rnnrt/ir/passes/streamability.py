@@ -100,7 +100,8 @@ def timed_tensors(graph: Graph) -> dict[str, bool]:
             elif kind == "step" and (source or flat):
                 timed[t] = source
             else:
-                timed[t] = rank >= 3
+                mask = rank == 2 and graph.tensors[t].dtype == "bool"
+                timed[t] = rank >= 3 or (mask and _steps(t, consumers))
     return timed
 
 
