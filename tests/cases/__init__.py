@@ -23,6 +23,7 @@ from . import (
     shape,
     simple_rnn,
     statistics,
+    wiring,
     wrappers,
 )
 from .case import BOTH, KERAS2, KERAS3, Case, Input, Layer, Tolerance
@@ -45,6 +46,7 @@ _MODULES = (
     convolution,
     statistics,
     attention,
+    wiring,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]
