@@ -52,7 +52,7 @@ static int32_t check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
     const rnnrt_plan_tensor *x = &p->tensors[op->in[0]], *y = &p->tensors[op->in[1]], *z = &p->tensors[op->out[0]];
     int64_t n = op->attr[D_COMMON];
-    if (x->dtype != RNNRT_F32 || y->dtype != RNNRT_F32 || z->dtype != RNNRT_F32 || n < 1 || op->attr[D_AXIS_X] < n
+    if ((x->dtype != RNNRT_F32 && x->dtype != RNNRT_F64) || y->dtype != x->dtype || z->dtype != x->dtype || n < 1 || op->attr[D_AXIS_X] < n
         || op->attr[D_AXIS_X] >= x->rank || op->attr[D_AXIS_Y] < n || op->attr[D_AXIS_Y] >= y->rank)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
     for (int64_t k = 0; k < n; k++)
@@ -72,7 +72,7 @@ static int32_t size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, 
         return rnnrt_fail(err, RNNRT_ESHAPE, op->index, rnnrt_elements(s, op->out[0]), n.groups * n.rows * n.columns);
     *scratch = 0;
     *cost = n.groups * n.sum * (n.rows * n.columns / 16 + n.columns) + 50;
-    if (n.columns < 1)
+    if (n.columns < 1 || y->dtype == RNNRT_F64)
         return RNNRT_OK;
     rnnrt_dense d = dense_of(&n);
     *scratch = rnnrt_round64(n.rows * n.sum * 4) + rnnrt_round64(n.sum * n.columns * 4)
@@ -96,11 +96,34 @@ static void columns_of(int64_t columns, int64_t k, int64_t inner, const float *y
             memcpy(out + i * columns + o * inner, y + (o * k + i) * inner, (size_t)inner * 4);
 }
 
+/* double: each element one chain, inputs ascending */
+static void run_double(const rnnrt_run *run, const rnnrt_op *op, const sizes *n)
+{
+    for (int64_t g = 0; g < n->groups; g++) {
+        const double *x = (const double *)rnnrt_in(run, op, 0)->data + g * n->rows * n->sum;
+        const double *y = (const double *)rnnrt_in(run, op, 1)->data + g * n->columns * n->sum;
+        double *z = (double *)rnnrt_out(run, op, 0)->data + g * n->rows * n->columns;
+        for (int64_t r = 0; r < n->rows; r++)
+            for (int64_t c = 0; c < n->columns; c++) {
+                const double *a = x + r / n->x_inner * n->sum * n->x_inner + r % n->x_inner;
+                const double *b = y + c / n->y_inner * n->sum * n->y_inner + c % n->y_inner;
+                double sum = 0;
+                for (int64_t k = 0; k < n->sum; k++)
+                    sum += a[k * n->x_inner] * b[k * n->y_inner];
+                z[r * n->columns + c] = sum;
+            }
+    }
+}
+
 static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
 {
     sizes n = sizes_of(run->plan, op, run->dims);
     if (n.rows < 1 || n.columns < 1)
         return RNNRT_OK;
+    if (rnnrt_out(run, op, 0)->dtype == RNNRT_F64) {
+        run_double(run, op, &n);
+        return RNNRT_OK;
+    }
     rnnrt_dense d = dense_of(&n);
     float *left = (float *)run->scratch, *right = (float *)((char *)left + rnnrt_round64(n.rows * n.sum * 4));
     char *packed = (char *)right + rnnrt_round64(n.sum * n.columns * 4);

@@ -76,7 +76,7 @@ def ones_inserted(c: LayerCall, values: Sequence[Value]) -> list[Value]:
     return out
 
 
-_ORDER = ("bool", "int32", "int64", "float32")
+_ORDER = ("bool", "int32", "int64", "float32", "float64")
 
 
 def same_dtype(c: LayerCall, values: Sequence[Value], least: str = "bool", extra: Any = None) -> list[Value]:

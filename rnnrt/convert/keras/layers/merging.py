@@ -17,7 +17,7 @@ def _inputs(c: LayerCall, least: int = 1, most: int = 64) -> list[Value]:
         c.tensor(v)
     if not least <= len(c.inputs) <= most:
         raise c.refuse(f"it is called on {len(c.inputs)} tensors")
-    return list(c.inputs)
+    return [c.floats(v) if c.tensor(v).dtype in ("float32", "float64") else v for v in c.inputs]
 
 
 def _aligned(c: LayerCall, values: list[Value]) -> list[Value]:
@@ -50,7 +50,7 @@ def subtract(c: LayerCall) -> list[Value]:
 def average(c: LayerCall) -> list[Value]:
     """The sum over the number of inputs."""
     values = _inputs(c)
-    if c.spec.generation <= 2 and any(c.tensor(v).dtype != "float32" for v in values):
+    if c.spec.generation <= 2 and any(c.tensor(v).dtype not in ("float32", "float64") for v in values):
         raise c.refuse("the average of integers", "cast them to float32 first")
     return _merge(c, "average", _aligned(c, [c.floats(v) for v in values]))
 

@@ -8,7 +8,7 @@ from ....ir.activations import Activation
 from ..call import LayerCall, Value
 from ..joining import agree_axes, cast, same_dtype
 from ..masks import mask_op
-from .values import DTYPES, aligned, as_bool, axes_of, binary, emit, like, literal, rank, tensor
+from .values import DTYPES, FLOATS, aligned, as_bool, axes_of, binary, emit, floating, like, literal, rank, tensor
 
 
 def plain(op: str) -> Any:
@@ -23,7 +23,7 @@ def plain(op: str) -> Any:
 
 def divide(c: LayerCall, x: Any, y: Any) -> Value:
     """True division; of integers it gives float32 in Keras 3, float64 in Keras 2."""
-    if c.spec.generation <= 2 and any(isinstance(v, Value) and c.tensor(v).dtype != "float32" for v in (x, y)):
+    if c.spec.generation <= 2 and any(isinstance(v, Value) and c.tensor(v).dtype not in FLOATS for v in (x, y)):
         raise c.refuse("a division of integers", "cast them to float32 first")
     return binary(c, "divide", x, y, "float32")
 
@@ -40,7 +40,7 @@ def power(c: LayerCall, x: Any, y: Any) -> Value:
     """x to the y; squares are products."""
     if isinstance(x, Value) and not isinstance(y, Value) and literal(c, y) == 2:
         return square(c, x)
-    if any(isinstance(v, Value) and c.tensor(v).dtype != "float32" for v in (x, y)):
+    if any(isinstance(v, Value) and c.tensor(v).dtype not in FLOATS for v in (x, y)):
         raise c.refuse("a power of integers", "cast them to float32 first")
     return binary(c, "power", x, y, "float32")
 
@@ -67,7 +67,7 @@ def compare(function: str) -> Any:
     def build(c: LayerCall, x: Any, y: Any) -> Value:
         if function == "not_equal" and isinstance(x, Value) and not isinstance(y, Value):
             value = literal(c, y)
-            whole = isinstance(value, int) or value.is_integer() or c.tensor(x).dtype == "float32"
+            whole = isinstance(value, int) or value.is_integer() or c.tensor(x).dtype in FLOATS
             if whole and c.tensor(x).dtype != "bool":
                 return Value(mask_op(c, "not_equal", [x.tensor or ""], value=float(value)))
         return binary(c, "compare", x, y, function=function)
@@ -139,11 +139,11 @@ def unary(function: str) -> Any:
 
     def build(c: LayerCall, x: Any) -> Value:
         x = tensor(c, x)
-        if c.spec.generation <= 2 and c.tensor(x).dtype != "float32":
+        if c.spec.generation <= 2 and c.tensor(x).dtype not in FLOATS:
             raise c.refuse(f"{function} of integers", "cast them to float32 first")
-        if function in ("abs", "sign") and c.tensor(x).dtype != "float32":
+        if function in ("abs", "sign") and c.tensor(x).dtype not in FLOATS:
             raise c.refuse(f"{function} of integers", "cast them to float32 first")
-        return emit(c, "unary", cast(c, x, "float32"), function=function)
+        return emit(c, "unary", floating(c, x), function=function)
 
     return build
 
@@ -159,7 +159,7 @@ def activation(name: str, *params: float) -> Any:
 
 def activate(c: LayerCall, x: Any, function: Activation) -> Value:
     """An activation on each element, or on the rows of the last axis."""
-    return emit(c, "activation", cast(c, tensor(c, x), "float32"), activation=function)
+    return emit(c, "activation", floating(c, tensor(c, x)), activation=function)
 
 
 def leaky_relu(c: LayerCall, x: Any, slope: Any = 0.2) -> Value:
@@ -246,8 +246,8 @@ def reduction(function: str) -> Any:
         x = tensor(c, x)
         dtype = c.tensor(x).dtype
         if function == "mean" and c.spec.generation >= 3:
-            x = cast(c, x, "float32")
-        elif dtype != "float32" and (function not in ("max", "min") or dtype == "bool"):
+            x = floating(c, x)
+        elif dtype not in FLOATS and (function not in ("max", "min") or dtype == "bool"):
             raise c.refuse(f"the {function} of {dtype}", "cast it to float32 first")
         return reduced(c, x, function, axis, keepdims)
 
@@ -263,7 +263,7 @@ def any_of(function: str) -> Any:
         made = next((node for node in c.builder.nodes if x.tensor in node.outputs), None)
         if function == "max" and not keepdims and made is not None and made.op == "not_equal" and n >= 3:
             source = c.builder.tensors[made.inputs[0]]
-            if axes_of(c, x, axis) == (n - 1,) and source.dtype == "float32" and isinstance(source.shape[-1], int):
+            if axes_of(c, x, axis) == (n - 1,) and source.dtype in FLOATS and isinstance(source.shape[-1], int):
                 return Value(mask_op(c, "masking", [made.inputs[0]], value=made.attrs["value"]))
         return reduced(c, x, function, axis, keepdims)
 
@@ -272,7 +272,7 @@ def any_of(function: str) -> Any:
 
 def variance(c: LayerCall, x: Any, axis: Any = None, keepdims: Any = False) -> Value:
     """The mean square distance from the mean."""
-    x = cast(c, tensor(c, x), "float32")
+    x = floating(c, tensor(c, x))
     off = emit(c, "subtract", x, reduced(c, x, "mean", axis, True))
     return reduced(c, square(c, off), "mean", axis, keepdims)
 
@@ -286,7 +286,7 @@ def normalize(c: LayerCall, x: Any, axis: Any = -1, order: Any = 2, epsilon: Any
     """x / its L2 norm: Keras 2 (l2_normalize) bounds the sum of squares from below, Keras 3 the factor from above."""
     if order != 2:
         raise c.refuse(f"the norm of order {str(order)[:20]}")
-    x = cast(c, tensor(c, x), "float32")
+    x = floating(c, tensor(c, x))
     total = reduced(c, square(c, x), "sum", axis, True)
     if c.spec.generation <= 2:
         total = binary(c, "maximum", total, 1e-12 if epsilon is None else literal(c, epsilon))
@@ -298,7 +298,7 @@ def normalize(c: LayerCall, x: Any, axis: Any = -1, order: Any = 2, epsilon: Any
 
 def matmul(c: LayerCall, x: Any, y: Any, transpose_a: Any = False, transpose_b: Any = False) -> Value:
     """The product of the last two axes, matrix by matrix."""
-    x, y = (cast(c, tensor(c, v, "an operand"), "float32") for v in (x, y))
+    x, y = (floating(c, tensor(c, v, "an operand")) for v in (x, y))
     n = rank(c, x)
     if n != rank(c, y) or n < 3:
         raise c.refuse(f"a product of tensors of the ranks {n} and {rank(c, y)}", "use Dense or Dot")

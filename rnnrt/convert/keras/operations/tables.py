@@ -8,6 +8,7 @@ from typing import Any
 
 from ..call import LayerCall, Value
 from ..layers import REGISTRY
+from ..policies import keras_dtype
 from ..spec import LayerSpec
 from . import arithmetic as a
 from . import shapes as s
@@ -275,7 +276,21 @@ def run(c: LayerCall, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
     if operation is None:
         raise c.refuse(f"{title} is not among the operations that rnnrt knows", "use a layer for it")
     out = operation.build(c, **_bound(c, operation, args, given))
-    return out if isinstance(out, list) else [out]
+    made = out if isinstance(out, list) else [out]
+    if operation.build is a.cast_to:
+        return made
+    read = [v for v in _values([args, given]) if v.tensor is not None]
+    dtypes = [v.dtype or c.tensor(v).dtype for v in read]
+    return [Value(v.tensor, v.mask, keras_dtype(c.spec, c.tensor(v).dtype, dtypes)) for v in made]
+
+
+def _values(structure: Any) -> list[Value]:
+    """The tensors among arguments."""
+    if isinstance(structure, dict):
+        structure = list(structure.values())
+    if isinstance(structure, (list, tuple)):
+        return [v for x in structure for v in _values(x)]
+    return [structure] if isinstance(structure, Value) else []
 
 
 def _bound(c: LayerCall, operation: Operation, args: list[Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 from ..call import LayerCall, Value
 from ..joining import agree, cast, same_dtype
 
-__all__ = ["DTYPES", "axes_of", "binary", "emit", "literal", "rank", "tensor"]
+__all__ = ["DTYPES", "FLOATS", "axes_of", "binary", "emit", "floating", "literal", "rank", "tensor"]
 
 #: dtypes by the names that files use, with the one that stands for them here
 DTYPES = {
     "float32": "float32",
     "float": "float32",
+    "float64": "float64",
     "int32": "int32",
     "int64": "int64",
     "int8": "int32",
@@ -21,6 +22,14 @@ DTYPES = {
     "uint8": "int32",
     "bool": "bool",
 }
+
+
+FLOATS = ("float32", "float64")
+
+
+def floating(c: LayerCall, x: Value) -> Value:
+    """x as floats: float64 stays, all else becomes float32."""
+    return x if c.tensor(x).dtype in FLOATS else cast(c, x, "float32")
 
 
 def emit(c: LayerCall, op: str, *inputs: Value, **attrs: Any) -> Value:
