@@ -35,6 +35,7 @@ _FLAGS = {
     "zero_output_for_mask": 8,
     "reset_after": 16,
 }
+_READS_IDS = ("embedding", "category_encoding")
 _ID_DTYPES = ("int32", "int64", "float32", "float64")
 _RANK = 8
 _COPY = "copy"
@@ -278,8 +279,9 @@ class _Lowering:
             spec, filed = self.tensors[i.tensor], self.graph.tensors[i.tensor]
             readers = consumers.get(i.tensor, [])
             # a padding id is zero in any dtype
-            reads_ids = [n.op == "embedding" or (n.op == "not_equal" and n.attrs.get("value", 0.0) == 0) for n in readers]
-            ids = any(n.op == "embedding" for n in readers) and all(reads_ids) and i.tensor not in self.graph.outputs
+            padding = [n.op == "not_equal" and n.attrs.get("value", 0.0) == 0 for n in readers]
+            reads_ids = [n.op in _READS_IDS or p for n, p in zip(readers, padding)]
+            ids = any(n.op in _READS_IDS for n in readers) and all(reads_ids) and i.tensor not in self.graph.outputs
             accepts = _ID_DTYPES if ids and spec.dtype in _ID_DTYPES else (spec.dtype,)
             fixed = filed.shape[1] if self.timed[i.tensor] and len(filed.shape) > 1 else None
             steps = fixed if isinstance(fixed, int) else None

@@ -11,6 +11,7 @@ import os
 import numpy as np
 import pytest
 from cases.graphs import Builder
+from plans_of_layers import attention, convolutions, statistics
 
 from rnnrt.custom import given
 from rnnrt.custom.host import hosts_of
@@ -152,7 +153,15 @@ def _several():
     return lower(*b.done(x, d, low, j), native.op_kinds())
 
 
-PLANS = {"plain": _plan, "masked": _masked, "several": _several, "hosts": _hosts}
+PLANS = {
+    "plain": _plan,
+    "masked": _masked,
+    "several": _several,
+    "hosts": _hosts,
+    "convolutions": convolutions,
+    "statistics": statistics,
+    "attention": attention,
+}
 every_plan = pytest.mark.parametrize("make", PLANS.values(), ids=PLANS)
 
 
