@@ -160,14 +160,30 @@ class Model(native.Program):
         session.set_rows(0, rows)
         return session
 
-    def pool(self, max_batch: int = 64, window_us: float = 0) -> Pool:
+    def pool(
+        self,
+        max_batch: int = 64,
+        window_us: float = 0,
+        *,
+        store: Any = None,
+        max_resident: int | None = None,
+        idle_s: float | None = None,
+    ) -> Pool:
         """Many streams that come and go by id, stepped together; see :class:`rnnrt.Pool`.
 
         max_batch: streams of the largest batch; more in one call are stepped in several. window_us: microseconds
         that the first of the steps that :meth:`rnnrt.Pool.submit` and ``astep`` gather waits for others.
+        store: where its streams are kept (:mod:`rnnrt.stores`); at most max_resident of them, and those used
+        within idle_s seconds, stay in memory, and the others come back with their next step.
 
         Raises StateError where the model cannot be cut in time, as :meth:`session` does.
         """
+        if store is not None:
+            from .streams.stored_pool import StoredPool
+
+            return StoredPool(self, max_batch, window_us, store=store, max_resident=max_resident, idle_s=idle_s)
+        if max_resident is not None or idle_s is not None:
+            raise StateError("pool: max_resident= and idle_s= need store=, where streams go")
         from .streams.pool import Pool  # it imports sessions, which import this module
 
         return Pool(self, max_batch, window_us)

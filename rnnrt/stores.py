@@ -4,6 +4,6 @@ store = rnnrt.stores.SQLiteStore("streams.sqlite")
 session = model.session(id="caller-42", store=store)  # opens the stream, or resumes it
 """
 
-from .streams.stores import Claim, Entry, Held, MemoryStore, RedisStore, SQLiteStore, Store
+from .streams.stores import Claim, Entry, Held, MemoryStore, RedisStore, SQLiteStore, Store, StoredSession
 
-__all__ = ["Claim", "Entry", "Held", "MemoryStore", "RedisStore", "SQLiteStore", "Store"]
+__all__ = ["Claim", "Entry", "Held", "MemoryStore", "RedisStore", "SQLiteStore", "Store", "StoredSession"]

@@ -98,7 +98,7 @@ async def pool_run(pool: Pool, call: Callable[[Any], Any], batch: Any) -> Any:
     import asyncio
 
     ns = sum(pool.model.estimate(1, steps_of(x, 0)) + STREAM_NS for x in batch.values())
-    if ns < INLINE_NS:
+    if ns < INLINE_NS and not pool.waits(batch):
         y = call(batch)
         await _spend(ns)
         return y
@@ -158,7 +158,8 @@ class LoopBatcher:
         if not batch:
             return
         inputs = {id: x for id, (x, _) in batch.items()}
-        if self.pool.model.estimate(len(batch), 1) + STREAM_NS * len(batch) < INLINE_NS:
+        ns = self.pool.model.estimate(len(batch), 1) + STREAM_NS * len(batch)
+        if ns < INLINE_NS and not self.pool.waits(inputs):
             try:
                 given = self.pool.advance(inputs)
             except BaseException as e:  # a task must not wait for ever

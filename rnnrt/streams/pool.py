@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,10 @@ class Pool(native.PoolCore):
     def fork(self, id: Hashable, new_id: Hashable) -> None:
         """Open a stream at the state that another has now; independent from here on."""
         self.open_row(new_id, self.get_row(id))
+
+    def waits(self, ids: Iterable[Hashable]) -> bool:
+        """Whether a call on these streams may have to wait for more than the arithmetic (a disk)."""
+        return False
 
     # -- steps
 

@@ -187,7 +187,7 @@ def test_a_dead_owner_and_its_late_write(make):
     mine.release([("a", stream.fence)])
     t.step(X[:, 20])
     assert t.flush_now() == saved + 1
-    assert isinstance(mine.claim("a", mine.owner, 1.0), Held)
+    assert isinstance(mine.claim(["a"], mine.owner, 1.0)[0], Held)
     t.close()
 
 
@@ -567,7 +567,7 @@ def test_sqlite_opened_by_many_at_once(tmp_path):
     code = (
         "import sys; from rnnrt.stores import SQLiteStore\n"
         "s = SQLiteStore(sys.argv[1])\n"
-        "print(max(s.claim(f'{s.owner}{k}', s.owner, 5.0).fence for k in range(20))); s.close()"
+        "print(max(s.claim([f'{s.owner}{k}'], s.owner, 5.0)[0].fence for k in range(20))); s.close()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "s.sqlite")]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]

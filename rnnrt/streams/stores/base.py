@@ -138,8 +138,8 @@ class Store(ABC):
     # ---- what a kind of store gives -----------------------------------------------------------------------
 
     @abstractmethod
-    def claim(self, id: str, owner: str, lease: float) -> Claim | Held:
-        """Make owner the stream's only owner, unless another one lives. The owner counts as alive for a lease."""
+    def claim(self, ids: Sequence[str], owner: str, lease: float) -> list[Claim | Held]:
+        """Make owner the only owner of each stream that no other living one has. It counts as alive for a lease."""
 
     @abstractmethod
     def save(self, entries: Sequence[Entry]) -> list[str | None]:

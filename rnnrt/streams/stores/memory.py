@@ -50,19 +50,22 @@ class MemoryStore(Store):
     def _lives(self, owner: str) -> float:
         return self._shelf.owners.get(owner, 0.0) - time.monotonic()
 
-    def claim(self, id: str, owner: str, lease: float) -> Claim | Held:
+    def claim(self, ids: Sequence[str], owner: str, lease: float) -> list[Claim | Held]:
+        with self._shelf.lock:
+            self._shelf.owners[owner] = time.monotonic() + lease
+            return [self._claim(id, owner) for id in ids]
+
+    def _claim(self, id: str, owner: str) -> Claim | Held:
         shelf = self._shelf
-        with shelf.lock:
-            s = shelf.streams.get(id)
-            if s is not None and s.owner not in ("", owner) and (left := self._lives(s.owner)) > 0:
-                return Held(s.owner, left)
-            shelf.fence += 1
-            now = time.monotonic()
-            shelf.owners[owner] = now + lease
-            if s is None:
-                s = shelf.streams[id] = _Stream(shelf.fence, owner, now)
-            s.fence, s.owner, s.used = shelf.fence, owner, now
-            return Claim(s.fence, s.step, s.model, s.data)
+        s = shelf.streams.get(id)
+        if s is not None and s.owner not in ("", owner) and (left := self._lives(s.owner)) > 0:
+            return Held(s.owner, left)
+        shelf.fence += 1
+        now = time.monotonic()
+        if s is None:
+            s = shelf.streams[id] = _Stream(shelf.fence, owner, now)
+        s.fence, s.owner, s.used = shelf.fence, owner, now
+        return Claim(s.fence, s.step, s.model, s.data)
 
     def save(self, entries: Sequence[Entry]) -> list[str | None]:
         answers: list[str | None] = []

@@ -107,9 +107,15 @@ class RedisStore(Store):
     def _used(self) -> str:
         return f"{self._tag}:used"
 
-    def claim(self, id: str, owner: str, lease: float) -> Claim | Held:
-        keys = [self._key(id), f"{self._tag}:fence", f"{self._tag}:o:{owner}", self._used]
-        a: Any = self._claim(keys=keys, args=[id, owner, int(lease * 1000), self._tag])
+    def claim(self, ids: Sequence[str], owner: str, lease: float) -> list[Claim | Held]:
+        pipe = self._db.pipeline(transaction=False)
+        for id in ids:
+            keys = [self._key(id), f"{self._tag}:fence", f"{self._tag}:o:{owner}", self._used]
+            self._claim(keys=keys, args=[id, owner, int(lease * 1000), self._tag], client=pipe)
+        return [self._claimed(a) for a in pipe.execute()]
+
+    @staticmethod
+    def _claimed(a: Any) -> Claim | Held:
         if a[0] == 0:
             return Held(a[1].decode(), a[2] / 1000)
         if len(a) < 5 or a[4] is None:

@@ -58,14 +58,19 @@ class SQLiteStore(Store):
         self.path = os.fspath(path)
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
+        self._db = self._connect()
+        self._light = self._connect()  # for what a power cut may undo, since it ends all owners too: leases
         try:
             self._prepare(sync)
         except BaseException as e:
+            self._light.close()
             self._db.close()
             if isinstance(e, sqlite3.DatabaseError) and not isinstance(e, sqlite3.OperationalError):
                 raise FormatError(f"{self.path}: not an SQLite file: {e}") from e
             raise
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
 
     def _prepare(self, sync: str) -> None:
         db = self._db
@@ -74,6 +79,7 @@ class SQLiteStore(Store):
             self._check_layout()
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {sync}")
+        self._light.execute("PRAGMA synchronous = normal")
         with self._transaction():
             if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 for statement in _TABLES.split(";"):
@@ -89,29 +95,33 @@ class SQLiteStore(Store):
         if layout != LAYOUT:
             raise FormatError(f"{self.path}: layout {layout}, this version of rnnrt knows {LAYOUT}")
 
-    def _transaction(self) -> _Transaction:
+    def _transaction(self, db: sqlite3.Connection | None = None) -> _Transaction:
         if os.getpid() != self._pid:
             raise StateError(f"{self}: opened by process {self._pid} before a fork; open it anew in this process")
-        return _Transaction(self._db, self._lock)
+        return _Transaction(db or self._db, self._lock)
 
-    def claim(self, id: str, owner: str, lease: float) -> Claim | Held:
-        with self._transaction() as db:
+    def claim(self, ids: Sequence[str], owner: str, lease: float) -> list[Claim | Held]:
+        with self._transaction(self._light) as db:
             now = time.time()
-            row = db.execute(
-                "SELECT s.owner, o.until FROM streams s LEFT JOIN owners o USING (owner) WHERE s.id = ?", (id,)
-            ).fetchone()
-            if row is not None and row[0] != owner and row[1] is not None and row[1] > now:
-                return Held(row[0], row[1] - now)
-            db.execute("UPDATE facts SET value = value + 1 WHERE name = 'fence'")
-            (fence,) = db.execute("SELECT value FROM facts WHERE name = 'fence'").fetchone()
             db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (owner, now + lease))
-            db.execute(
-                "INSERT INTO streams (id, fence, owner, used) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, owner = excluded.owner, used = excluded.used",
-                (id, fence, owner, now),
-            )
-            step, model, data = db.execute("SELECT step, model, data FROM streams WHERE id = ?", (id,)).fetchone()
-            return Claim(fence, step, model, data)
+            return [self._claim(db, id, owner, now) for id in ids]
+
+    @staticmethod
+    def _claim(db: sqlite3.Connection, id: str, owner: str, now: float) -> Claim | Held:
+        row = db.execute(
+            "SELECT s.owner, o.until FROM streams s LEFT JOIN owners o USING (owner) WHERE s.id = ?", (id,)
+        ).fetchone()
+        if row is not None and row[0] != owner and row[1] is not None and row[1] > now:
+            return Held(row[0], row[1] - now)
+        db.execute("UPDATE facts SET value = value + 1 WHERE name = 'fence'")
+        (fence,) = db.execute("SELECT value FROM facts WHERE name = 'fence'").fetchone()
+        db.execute(
+            "INSERT INTO streams (id, fence, owner, used) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, owner = excluded.owner, used = excluded.used",
+            (id, fence, owner, now),
+        )
+        step, model, data = db.execute("SELECT step, model, data FROM streams WHERE id = ?", (id,)).fetchone()
+        return Claim(fence, step, model, data)
 
     def save(self, entries: Sequence[Entry]) -> list[str | None]:
         answers: list[str | None] = []
@@ -130,15 +140,15 @@ class SQLiteStore(Store):
         return answers
 
     def beat(self, owner: str, lease: float) -> None:
-        with self._transaction() as db:
+        with self._transaction(self._light) as db:
             db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (owner, time.time() + lease))
 
     def retire(self, owner: str) -> None:
-        with self._transaction() as db:
+        with self._transaction(self._light) as db:
             db.execute("DELETE FROM owners WHERE owner = ?", (owner,))
 
     def release(self, claims: Sequence[tuple[str, int]]) -> None:
-        with self._transaction() as db:
+        with self._transaction(self._light) as db:
             now = time.time()
             for id, fence in claims:
                 db.execute(
@@ -161,9 +171,11 @@ class SQLiteStore(Store):
 
     def shut(self) -> None:
         if os.getpid() != self._pid:
-            _LEFT_BY_PARENT.append(self._db)  # closing a connection that was carried over a fork could harm the file
+            # closing a connection that was carried over a fork could harm the file
+            _LEFT_BY_PARENT.extend((self._db, self._light))
             return
         with self._lock:
+            self._light.close()
             self._db.close()
 
     def __repr__(self) -> str:

@@ -82,8 +82,8 @@ class Stream:
                 self._writer.queue(self, now=True)
         return future
 
-    def release(self) -> Future[None]:
-        """Save what waits, then give the stream back; the future tells when, or why not yet."""
+    def release(self, now: bool = True) -> Future[None]:
+        """Save what waits, then give the stream back; the future tells when, or why not yet. now: not later."""
         future: Future[None] = Future()
         with self._writer.changed:
             if self._gone:
@@ -94,7 +94,7 @@ class Stream:
             else:
                 self._leaving = True
                 self._left.append(future)
-                self._writer.queue(self, now=True)
+                self._writer.queue(self, now=now)
         return future
 
     def _take_back(self, model: str) -> bool:
@@ -165,58 +165,88 @@ class Writer:
         Raises StateError where somebody else owns the stream, where another model saved it, and where the store
         cannot be reached.
         """
-        if not isinstance(id, str) or not id or "\0" in id:
-            raise StateError(f"id: expected a string that is not empty, got {id!r}")
-        stream = Stream(self, id, model, encode)
-        with self.changed:
-            other = self._streams.get(id)
-            leaving = None
-            if other is not None and other._take_back(model):
-                return other
-            if other is not None and other._leaving and other.lost is None:
-                leaving = other.release()
-            elif other is not None:
-                raise StateError(f"stream {id!r} is open already in this process; close that session first")
-        if leaving is not None:
-            leaving.result()
-        with self.changed:
-            if self._stop:
-                raise StateError(f"{self.store} is closed")
-            if self._streams.setdefault(id, stream) is not stream:
-                raise StateError(f"stream {id!r} is open already in this process; close that session first")
-        try:
-            self._claim(stream)
-        except BaseException:
-            self.forget(stream)
-            raise
-        self._start()
-        return stream
+        streams, errors = self.open_many([id], model, encode)
+        if errors:
+            raise errors[id]
+        return streams[id]
 
-    def _claim(self, stream: Stream) -> None:
+    def open_many(
+        self, ids: Iterable[str], model: str, encode: Callable[[Any], bytes]
+    ) -> tuple[dict[str, Stream], dict[str, StateError]]:
+        """Claim streams together: those that are ours now, and why the others are not."""
+        streams: dict[str, Stream] = {}
+        errors: dict[str, StateError] = {}
+        fresh: dict[str, Stream] = {}
+        leaving: dict[str, Future[None]] = {}
+        with self.changed:
+            for id in ids:
+                if not isinstance(id, str) or not id or "\0" in id:
+                    errors[id] = StateError(f"id: expected a string that is not empty, got {id!r}")
+                    continue
+                other = self._streams.get(id)
+                if other is not None and other._take_back(model):
+                    streams[id] = other
+                    continue
+                fresh[id] = Stream(self, id, model, encode)
+                if other is not None and other._leaving and other.lost is None:
+                    leaving[id] = other.release()
+        for id, future in leaving.items():
+            try:
+                future.result()
+            except StateError as e:
+                errors[id] = e
+                del fresh[id]
+        with self.changed:
+            for id, stream in list(fresh.items()):
+                if self._stop:
+                    errors[id] = StateError(f"{self.store} is closed")
+                elif self._streams.setdefault(id, stream) is not stream:
+                    errors[id] = StateError(f"stream {id!r} is open already in this process; close that session first")
+                if id in errors:
+                    del fresh[id]
+        if fresh:
+            refused = self._claim(fresh)
+            errors |= refused
+            for id, stream in fresh.items():
+                if id in refused:
+                    self.forget(stream)
+                else:
+                    streams[id] = stream
+            self._start()
+        return streams, errors
+
+    def _claim(self, streams: dict[str, Stream]) -> dict[str, StateError]:
+        """Ask the store for streams; why it refuses some."""
         store = self.store
         try:
-            claim = store.claim(stream.id, store.owner, store.lease)
-        except StateError:
-            raise
+            claims = store.claim(list(streams), store.owner, store.lease)
         except Exception as e:
-            raise StateError(f"stream {stream.id!r}: {store} cannot be reached: {e}") from e
-        if isinstance(claim, Held):
-            raise StateError(
-                f"stream {stream.id!r} is owned by {claim.owner}; it is free when it is closed there, or at most "
-                f"{claim.seconds:.1f} s after that process died"
-            )
-        stream.fence = claim.fence
-        if claim.data is None:
-            return
-        if claim.model != stream._model:
-            store.release([(stream.id, claim.fence)])
-            raise StateError(
-                f"stream {stream.id!r} was saved by another model (fingerprint {claim.model[:16]}..., this one is "
-                f"{stream._model[:16]}...); load that model, use another id, or forget the stream with "
-                f"store.remove({stream.id!r})"
-            )
-        stream.step = stream.saved_step = claim.step
-        stream.data = claim.data
+            return {id: _caused(StateError(f"stream {id!r}: {store} cannot be reached: {e}"), e) for id in streams}
+        errors: dict[str, StateError] = {}
+        back = []
+        for (id, stream), claim in zip(streams.items(), claims):
+            if isinstance(claim, Held):
+                errors[id] = StateError(
+                    f"stream {id!r} is owned by {claim.owner}; it is free when it is closed there, or at most "
+                    f"{claim.seconds:.1f} s after that process died"
+                )
+                continue
+            stream.fence = claim.fence
+            if claim.data is None:
+                continue
+            if claim.model != stream._model:
+                back.append((id, claim.fence))
+                errors[id] = StateError(
+                    f"stream {id!r} was saved by another model (fingerprint {claim.model[:16]}..., this one is "
+                    f"{stream._model[:16]}...); load that model, use another id, or forget the stream with "
+                    f"store.remove({id!r})"
+                )
+                continue
+            stream.step = stream.saved_step = claim.step
+            stream.data = claim.data
+        if back:
+            store.release(back)
+        return errors
 
     def queue(self, stream: Stream, now: bool = False) -> None:
         """The stream has something to do: at the next writing, or now."""
@@ -345,8 +375,7 @@ class Writer:
                 store.sweep(store.ttl)
         except Exception as e:
             self._next_beat = now + min(self._backoff, store.lease / 3)
-            error = StateError(f"{store}: {e}")
-            error.__cause__ = e
+            error = _caused(StateError(f"{store}: {e}"), e)
             with self.changed:
                 for s in self._streams.values():
                     s.error = s.error or error
@@ -416,8 +445,12 @@ class Writer:
 
 
 def _error(s: Stream, store: Store, e: Exception) -> StateError:
-    error = StateError(f"stream {s.id!r}: not saved after step {s.saved_step}, will be tried again: {store}: {e}")
-    error.__cause__ = e
+    text = f"stream {s.id!r}: not saved after step {s.saved_step}, will be tried again: {store}: {e}"
+    return _caused(StateError(text), e)
+
+
+def _caused(error: StateError, cause: Exception) -> StateError:
+    error.__cause__ = cause
     return error
 
 
