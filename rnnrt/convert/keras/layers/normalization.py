@@ -133,6 +133,9 @@ def unit_normalization(c: LayerCall) -> list[Value]:
 @layer("GroupNormalization", options=("groups", "axis", "epsilon", "center", "scale"), weighted=True)
 def group_normalization(c: LayerCall) -> list[Value]:
     """By mean and variance of each group of channels over all of its places; groups -1 is one for each channel."""
+    if c.mask is not None and c.spec.generation == 2:
+        # tf_keras broadcasts the mask (batch, time) against (batch, time, channels) from the right
+        raise c.refuse("under a mask Keras 2 weighs by it along the wrong axes", "drop the mask before it")
     x = c.floats(c.input())
     axes = axes_of(c, x, c.get("axis", -1))
     if len(axes) != 1:
