@@ -93,13 +93,16 @@ class Definition:
         return self._ask(lambda: self._signature(inputs, shapes), "does not say what it needs")
 
     def _signature(self, inputs: Any, shapes: Sequence[tuple[int | None, ...]]) -> Signature:
+        per_step = self.kind == LAYER and bool(getattr(self._object, "per_step", False))
+        if per_step:  # what it says of a step holds for any number of them
+            shapes = [(*s[:1], None, *s[2:]) if len(s) > 2 else s for s in shapes]
         given = nest(inputs, [tuple(s) for s in shapes])
         asked = self._object.weights(given) if hasattr(self._object, "weights") else {}
         weights = tuple((str(n), tuple(int(d) for d in np.atleast_1d(s))) for n, s in dict(asked or {}).items())
         if self.kind == LAYER:
             made = self._object.output_shape(given) if hasattr(self._object, "output_shape") else shapes[0]
             form, dims = _layer_outputs(made)
-            return Signature(inputs, (), [], dims, form, weights, bool(getattr(self._object, "per_step", False)))
+            return Signature(inputs, (), [], dims, form, weights, per_step)
         state_size = self._object.state_size
         states_in, states, names = _sizes(state_size, "state_size")
         if not isinstance(states_in, (list, dict)):

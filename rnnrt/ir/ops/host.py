@@ -217,7 +217,7 @@ def _layer_infer(attrs, inputs):
     for o in s.outputs:
         if any(d is None and k + 1 >= len(x.shape) for k, d in enumerate(o)):
             raise ShapeMismatch(f"an output of shape {o} has free axes that the first input lacks")
-        if s.per_step and (not o or o[0] is not None):
+        if s.per_step and len(x.shape) > 2 and (not o or o[0] is not None):
             raise ShapeMismatch("a layer that works step by step keeps the time axis: its output's first axis is None")
         out.append(((x.shape[0], *(x.shape[k + 1] if d is None else d for k, d in enumerate(o))), "float32"))
     return out

@@ -15,7 +15,7 @@ from ..joining import agree_axes
 from ..spec import LayerSpec
 from ..weights import Part
 
-__all__ = ["custom_call"]
+__all__ = ["custom_call", "custom_rnn"]
 
 _LOOP = ("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask")
 
@@ -112,6 +112,37 @@ def _cell(c: LayerCall, cell: LayerSpec, found: Definition, args: list) -> list[
     given: list[Value] = []
     if states is not None:
         _structure(states, given, c)
+    mask = _first_mask(first) if not (given and c.spec.generation >= 3) else None
+    return _emit_cell(c, cell, s, flat, given, mask, {k: c.flag(k) for k in _LOOP})
+
+
+def custom_rnn(c: LayerCall, forced: dict[str, bool]) -> list[Value] | None:
+    """One direction of a Bidirectional over a registered cell, whose inputs, states and mask are known; or None."""
+    cell = c.spec.inner.get("cell")
+    found = None if cell is None else _definition(CELL, cell, c.path)
+    if cell is None or found is None:
+        return None
+    x = c.floats(c.input())
+    shape = _shape(c, x)
+    if len(shape) < 3:
+        raise c.refuse(f"its cell takes (batch, time, ...), got {shape}")
+    s = found.signature(0, [(shape[0], *shape[2:])])
+    if len(s.outputs) != 1:
+        raise c.refuse("a cell with several outputs inside Bidirectional is not supported", "use two RNN layers")
+    given = [c.floats(v) for v in c.initial_state]
+    return _emit_cell(c, cell, s, [x], given, c.mask, {**{k: c.flag(k) for k in _LOOP}, **forced})
+
+
+def _emit_cell(
+    c: LayerCall,
+    cell: LayerSpec,
+    s: Signature,
+    flat: list[Value],
+    given: list[Value],
+    mask: str | None,
+    loop: dict[str, bool],
+) -> list[Value]:
+    """The op of an RNN over a registered cell."""
     if given and len(given) != len(s.states):
         raise c.refuse(f"{len(given)} initial states given, the cell has {len(s.states)}")
     if given and c.flag("stateful") and c.spec.generation <= 2:
@@ -119,8 +150,7 @@ def _cell(c: LayerCall, cell: LayerSpec, found: Definition, args: list) -> list[
             "stateful=True with initial_state: Keras 2 uses the recorded state where it is not zero",
             "save the layer with stateful=False and use a session",
         )
-    mask = _first_mask(first) if not (given and c.spec.generation >= 3) else None
-    attrs = {**_attrs(c, cell.class_name, cell, s), **{k: c.flag(k) for k in _LOOP}}
+    attrs = {**_attrs(c, cell.class_name, cell, s), **loop}
     attrs["holds_output"] = mask is not None and not attrs["zero_output_for_mask"]
     weights = c.weights(_parts(c, s), (), ("cell",))
     out = c.emit("host_cell", flat, attrs, weights, mask=mask, initial_state=given)
@@ -152,9 +182,7 @@ def _first_mask(value: Any) -> str | None:
 
 def _layer(c: LayerCall, found: Definition, args: list) -> list[Value]:
     if c.rank_shift:
-        raise c.refuse(
-            "a layer of your own inside TimeDistributed is not supported", "let it take (batch, time)"
-        )
+        raise c.refuse("a layer of your own inside TimeDistributed is not supported", "let it take (batch, time)")
     _no_more(c, args[1:], c.kwargs)
     flat: list[Value] = []
     form = _structure(args[0] if args else None, flat, c)

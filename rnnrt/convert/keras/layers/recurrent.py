@@ -14,6 +14,7 @@ from ..masks import rank_of
 from ..options import check_options
 from ..spec import LayerSpec
 from ..weights import Layout, Part
+from .custom import custom_rnn
 from .registry import Entry, layer
 
 _LOOP = ("return_sequences", "return_state", "go_backwards", "stateful", "zero_output_for_mask", "time_major")
@@ -108,6 +109,9 @@ def _run(c: LayerCall, cells: list[_Cell], loop: dict[str, Any]) -> list[Value]:
 
 def recurrent_layer(c: LayerCall, **forced: bool) -> list[Value]:
     """A recurrent layer of any class, with options of its loop replaced (as Bidirectional does)."""
+    own = custom_rnn(c, forced) if c.spec.class_name == "RNN" else None
+    if own is not None:
+        return own
     build = _CLASSES.get(c.spec.class_name)
     if build is None:
         raise c.refuse("it is not a recurrent layer that rnnrt knows")
@@ -210,7 +214,7 @@ def _inner_cells(c: LayerCall) -> list[_Cell]:
         cell = _inner_cell(c, spec)
         return [_Cell(c, cell.op, cell.attrs)]  # the arrays belong to the layer
     if spec is None or spec.class_name != "StackedRNNCells" or not spec.inner:
-        if spec is None:
+        if spec is None or spec.class_name == "StackedRNNCells":
             raise c.refuse("RNN over no cell")
         raise c.refuse(
             f"RNN over {spec.class_name}, a cell that rnnrt does not know",
@@ -229,7 +233,10 @@ def _inner_cell(c: LayerCall, spec: LayerSpec) -> _Cell:
     inner = LayerCall(c.builder, spec, f"{c.path}/{spec.name}", [])
     op = _CELL_OPS.get(spec.class_name)
     if op is None:
-        raise c.refuse(f"a stack with the cell {spec.class_name} is not supported", "use SimpleRNN, LSTM or GRU cells")
+        raise c.refuse(
+            f"a stack with the cell {spec.class_name} is not supported",
+            "use SimpleRNN, LSTM or GRU cells in it, or an RNN layer for each cell",
+        )
     check_options(inner, Entry(spec.class_name, lambda _: [], "recurrent", frozenset(_CELL_OPTIONS[op])))
     return _Cell(inner, op, _cell(inner, op), ())
 
