@@ -281,6 +281,7 @@ def run(c: LayerCall, args: list[Any], kwargs: dict[str, Any]) -> list[Value]:
         return made
     read = [v for v in _values([args, given]) if v.tensor is not None]
     dtypes = [v.dtype or c.tensor(v).dtype for v in read]
+    dtypes = [d for d in dtypes if "float" in d]  # integers and bools take the floats' beside them
     return [Value(v.tensor, v.mask, keras_dtype(c.spec, c.tensor(v).dtype, dtypes)) for v in made]
 
 
