@@ -205,6 +205,11 @@ def cast_to(c: LayerCall, x: Any, dtype: Any) -> Value:
     return cast(c, Value(tensor(c, x).tensor), DTYPES[dtype])
 
 
+def as_tensor(c: LayerCall, x: Any, dtype: Any = None) -> Value:
+    """x as it is, or in another dtype where one is given."""
+    return Value(tensor(c, x).tensor) if dtype is None else cast_to(c, x, dtype)
+
+
 def filled(value: float | None) -> Any:
     """ones_like, zeros_like, full_like."""
 

@@ -107,6 +107,7 @@ KERAS3: dict[str, Operation] = {
     "LogSoftmax": _op(a.rowwise("log_softmax"), "x axis"),
     "Normalize": _op(a.normalize, "x axis order epsilon"),
     "Cast": _op(a.cast_to, "x dtype"),
+    "ConvertToTensor": _op(a.as_tensor, "x dtype", sparse=_NO, ragged=_NO),
     "OnesLike": _op(a.filled(1.0), "x", dtype=()),
     "ZerosLike": _op(a.filled(0.0), "x", dtype=()),
     "FullLike": _op(a.filled(None), "x fill", "fill_value=fill"),
