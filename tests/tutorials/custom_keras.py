@@ -14,6 +14,31 @@ def _floats(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
+@tf_keras.utils.register_keras_serializable("Tutorials")  # Bidirectional makes a copy of its layer
+class HandwritingCellPlain(tf_keras.layers.Layer):
+    """One input, two states, an output that is neither of them."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.state_size = [units, 2]
+        self.output_size = 3
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+        self.out_kernel = self.add_weight(shape=(self.units, 3), name="out_kernel")
+        self.built = True
+
+    def call(self, inputs, states):
+        h, n = states
+        h = tf.tanh(inputs @ self.kernel + h)
+        n = n + 1.0
+        return h @ self.out_kernel + n[:, :1], [h, n]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
 class NestedCell(tf_keras.layers.Layer):
     """The guide's: nested inputs, states and outputs."""
 
@@ -128,28 +153,10 @@ def models(k: Any) -> Iterator[tuple]:
     y = la.RNN(HandwritingCellPlain(6), return_sequences=True)(la.Masking()(inputs))
     yield "custom_masked", k.Model(inputs, la.LSTM(4)(y)), [x]
     inputs = k.Input((None, 5))
+    both = la.Bidirectional(la.RNN(HandwritingCellPlain(6), return_sequences=True), merge_mode="sum")
+    yield "custom_bidirectional", k.Model(inputs, both(la.Masking()(inputs))), [x]
+    inputs = k.Input((None, 4, 5))
+    y = la.TimeDistributed(la.RNN(HandwritingCellPlain(6)))(inputs)
+    yield "custom_time_distributed", k.Model(inputs, la.LSTM(4)(y)), [_floats(39, 2, 6, 4, 5)]
+    inputs = k.Input((None, 5))
     yield "custom_layer", k.Model(inputs, la.LSTM(4)(Scale(name="scale")(inputs))), [_floats(38, 2, 6, 5)]
-
-
-class HandwritingCellPlain(tf_keras.layers.Layer):
-    """One input, two states, an output that is neither of them."""
-
-    def __init__(self, units, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.state_size = [units, 2]
-        self.output_size = 3
-
-    def build(self, shape):
-        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
-        self.out_kernel = self.add_weight(shape=(self.units, 3), name="out_kernel")
-        self.built = True
-
-    def call(self, inputs, states):
-        h, n = states
-        h = tf.tanh(inputs @ self.kernel + h)
-        n = n + 1.0
-        return h @ self.out_kernel + n[:, :1], [h, n]
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}

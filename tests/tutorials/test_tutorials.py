@@ -66,7 +66,17 @@ def test_sessions_in_pieces_are_predict(tutorial, name):
     t = tutorial(name)
     model = rnnrt.load(t.path, custom_objects=OBJECTS)
     if name in STATEFUL or not model.plan.streams or any(i.role == "state" for i in model.inputs):
-        expected = ("bidirectional", "imdb_b", "encoder_d", "state_r", "char_seq", "addition", "lstm_auto", "merges")
+        expected = (
+            "bidirectional",
+            "imdb_b",
+            "encoder_d",
+            "state_r",
+            "char_seq",
+            "addition",
+            "lstm_auto",
+            "merges",
+            "custom_bi",
+        )
         assert name.startswith((*expected, "sub_sequences")), model.plan.stream_message
         return
     data = t.inputs

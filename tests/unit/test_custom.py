@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -231,3 +232,26 @@ def test_a_layer_that_sees_the_whole_sequence_does_not_stream(files):
     )
     with pytest.raises(rnnrt.StateError, match="scale: a layer of your own"):
         model.session()
+
+
+def test_a_snapshot_takes_the_state_along(files):
+    model = rnnrt.load(files / "custom_masked.h5", custom_objects=OBJECTS)
+    session = model.session(3)
+    session.run(x(9))
+    again = model.session(state=session.to_bytes())
+    assert np.array_equal(again.run(x(5, seed=2)), session.run(x(5, seed=2)))
+
+
+def test_threads_share_a_model(files):
+    model = rnnrt.load(files / "custom_masked.h5", custom_objects=OBJECTS)
+    whole, wrong = model.predict(x()), []
+
+    def work():
+        wrong.extend(1 for _ in range(10) if not np.array_equal(model.predict(x()), whole))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
