@@ -250,11 +250,13 @@ def _pair(model: ModelSpec, stored: OrderedWeights, weighted: Callable[[LayerSpe
     if [n for n, _ in stored.layers if n not in inputs] == model_names:
         return filed
     mine = [(x, weighted(x)) for x in model.layers]
-    theirs = [arrays for _, arrays in stored.layers if arrays]
+    theirs = [arrays for _, arrays in stored.weighted()]
     if any(w is None for _, w in mine):  # a class that is not known: only names can tell
         return filed
     named = [x.name for x, w in mine if w]
     if len(named) != len(theirs):
+        if set(dict(stored.weighted())) <= set(named):  # some layers may hold weights and hold none
+            return filed
         raise ConversionError(
             f"{place}: {len(theirs)} layers with weights in the file, {len(named)} in the architecture; "
             "they do not belong together"

@@ -36,6 +36,10 @@ class OrderedWeights:
     layers: list[tuple[str, list[StoredArray]]]
     keras1: bool = False
 
+    def weighted(self) -> list[tuple[str, list[StoredArray]]]:
+        """The layers that hold arrays."""
+        return [(name, arrays) for name, arrays in self.layers if arrays]
+
 
 class PathWeights(Protocol):
     """Weights as ``.keras`` and ``*.weights.h5`` hold them: by class and order, not by name."""
