@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import threading
 import time
 
@@ -17,7 +18,7 @@ from rnnrt.stores import MemoryStore, SQLiteStore
 from rnnrt.streams.stored_pool import StoredPool
 
 
-def _model(units: int = 6):
+def _steps_model(units: int = 6):
     b = Builder()
     x = b.input("x", None, 3)
     (y,) = b.add("gru", "gru", x, units=units, return_sequences=True)
@@ -25,7 +26,7 @@ def _model(units: int = 6):
     return model_of(*b.done(y))
 
 
-MODEL = _model()
+MODEL = _steps_model()
 X = np.random.default_rng(5).standard_normal((30, 200, 3)).astype("float32")
 
 
@@ -129,7 +130,7 @@ def test_a_lost_stream_is_told_once(make):
     for text in ("is owned by .* now; what this", "is owned by .*; it is free when"):
         with pytest.raises(rnnrt.BatchError) as e:
             mine.step({"a": X[0, 2]})
-        assert __import__("re").search(text, str(e.value.errors["a"]))
+        assert re.search(text, str(e.value.errors["a"]))
     assert "a" not in mine
 
 
@@ -196,7 +197,7 @@ def test_a_pool_and_sessions_share_streams(make):
         s.run(X[:3, :9])
     with pytest.raises(rnnrt.StateError, match="saved by a session of batch size 3"):
         pool.open("b")
-    other = _model(5).pool(store=store)
+    other = _steps_model(5).pool(store=store)
     with pytest.raises(rnnrt.StateError, match="saved by another model"):
         other.open("a")
 

@@ -80,7 +80,7 @@ class Store(ABC):
     any thread, and raises its library's own exception where the store cannot be reached; the caller tries again.
     """
 
-    def __init__(self, *, lease: float = 10.0, ttl: float | None = None, interval: float = 0.02) -> None:
+    def __init__(self, *, lease: float = 10.0, ttl: float | None = None, interval: float = 0.1) -> None:
         self.lease = _positive("lease", lease)
         self.ttl = None if ttl is None else _positive("ttl", ttl)
         self.interval = _positive("interval", interval)

@@ -87,7 +87,7 @@ class RedisStore(Store):
         timeout: float = 5.0,
         lease: float = 10.0,
         ttl: float | None = None,
-        interval: float = 0.02,
+        interval: float = 0.1,
     ) -> None:
         super().__init__(lease=lease, ttl=ttl, interval=interval)
         try:

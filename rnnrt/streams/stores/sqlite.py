@@ -50,7 +50,7 @@ class SQLiteStore(Store):
         sync: str = "full",
         lease: float = 10.0,
         ttl: float | None = None,
-        interval: float = 0.02,
+        interval: float = 0.1,
     ) -> None:
         super().__init__(lease=lease, ttl=ttl, interval=interval)
         if sync not in ("full", "normal"):

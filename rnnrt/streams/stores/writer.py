@@ -23,6 +23,7 @@ from .base import Entry, Held, Store
 __all__ = ["Stream", "Writer"]
 
 BATCH = 256  # snapshots in one save
+YIELD = 8  # snapshots encoded before others may run
 BACKOFF = 0.1, 5.0  # seconds, first and longest, between attempts at a store that fails
 EXIT_SECONDS = 10.0
 
@@ -384,7 +385,9 @@ class Writer:
         """Save the latest of each, then give back those that leave."""
         taken: list[tuple[Stream, int]] = []
         entries: list[Entry] = []
-        for s in streams:
+        for k, s in enumerate(streams):
+            if k % YIELD == 0:
+                time.sleep(0)  # hand over the GIL: a thread that steps would else wait for a switch interval
             s._queued = False  # before the state is read: see Stream.put
             change, step, state = s._latest
             if s.lost is not None or s._gone or change == s._saved:
