@@ -308,3 +308,15 @@ def test_what_does_not_fit_is_refused(op, shapes, attrs):
     inputs = [b.input(f"x{k}", *s) for k, s in enumerate(shapes)]
     with pytest.raises(ShapeMismatch, match="out"):
         b.add(op, "out", *inputs, **attrs)
+
+
+def test_doubles_are_doubles():
+    b = Builder()
+    x, y = b.input("x", 5, 3, dtype="float64"), b.input("y", 5, 3, dtype="float64")
+    outputs = [b.add(n, n, x, y)[0] for n in ("add", "divide", "maximum")]
+    outputs += [b.add("dot", f"dot{a}", x, y, axes=(a, a))[0] for a in (1, 2)]
+    outputs += [b.add("reduce", "mean", x, function="mean", first=1)[0], b.add("unary", "erf", x, function="erf")[0]]
+    outputs += [b.add("concatenate", "join", x, y, axis=1)[0], b.add("transpose", "turn", x, perm=(0, 2, 1))[0]]
+    random = np.random.RandomState(3)
+    got = _check(b, outputs, [random.standard_normal((2, 5, 3)) for _ in range(2)], 1e-14)
+    assert all(y.dtype == np.float64 for y in got)
