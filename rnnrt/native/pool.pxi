@@ -27,6 +27,13 @@ cdef inline object _row_of(object y, char *data, int nd, cnp.npy_intp *dims, int
     return v
 
 
+def bare(error):
+    """An exception to be kept: one of ours without its traceback, whose frames would keep the whole batch alive."""
+    if isinstance(error, RnnrtError):
+        error.__traceback__ = None
+    return error
+
+
 @cython.no_gc_clear  # __dealloc__ needs the program, which the collector would take away first
 cdef class PoolCore:
     """Rows of state by id. ``rnnrt.streams.pool.Pool`` adds the rest.
@@ -317,7 +324,7 @@ cdef class PoolCore:
                 self.program._fail(&err, None, host)
             except Exception as e:
                 for i in range(lo, hi):
-                    errors[i] = e
+                    errors[i] = bare(e)
             return 0
         i = (lo + hi) // 2
         self._run(rows, symbols, lo, i, ins, outs, errors, interrupts)
@@ -394,7 +401,7 @@ cdef class PoolCore:
                         x = self._as_step(x)
                         t = cnp.PyArray_TYPE(<cnp.ndarray?>x)
                     except Exception as e:
-                        errors[key] = e
+                        errors[key] = bare(e)
                         at += 1
                         continue
                 if type_num < 0:
@@ -411,7 +418,7 @@ cdef class PoolCore:
                     try:
                         row, _ = self.claim(key)
                     except Exception as e:
-                        errors[key] = e
+                        errors[key] = bare(e)
                         at += 1
                         continue
                     if fresh is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..native import _native as native
 from ..structure import flatten_inputs, nest
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def advance_chunks(pool: Pool, keys: list, values: list, results: dict, errors: 
         try:
             jobs.append(_prepare(pool, key, x, step))
         except Exception as e:
-            errors[key] = e
+            errors[key] = native.bare(e)
     pieces: dict[Any, list] = {}
     try:
         for j in jobs:
@@ -134,7 +135,7 @@ def advance_chunks(pool: Pool, keys: list, values: list, results: dict, errors: 
                 j.row, j.fresh = pool.claim(j.key)
                 claimed.append(j)
             except Exception as e:
-                j.error = e
+                j.error = native.bare(e)
         times = {s for i in pool.model.plan.input_info if i.timed and (s := i.symbol_of(1))}
         by_kind = _batches(pool, claimed)
         if len(times) == 1 and len(by_kind) > 1 and pool.model.session_meaning == "sequence":
