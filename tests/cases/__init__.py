@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import (
     activations,
     attention,
+    conv_lstm,
     convolution,
     dense,
     embedding,
@@ -47,6 +48,7 @@ _MODULES = (
     statistics,
     attention,
     wiring,
+    conv_lstm,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]
