@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ....errors import ConversionError
 from ..call import LayerCall, Value
@@ -148,7 +149,7 @@ def _masked(c: LayerCall, scores: bool) -> str:
     return "zero" if scores or c.number("dropout", 0.0) > 0 else "select"
 
 
-def _masks(c: LayerCall, given: dict[str, Value], has_key: bool) -> tuple[list[Value], dict[str, bool]]:
+def _masks(c: LayerCall, given: dict[str, Value], has_key: bool) -> tuple[list[Value], dict[str, Any]]:
     """The mask inputs of the op and their flags: those of the tensors, or those that the call names."""
     own = {}
     for name, value in given.items():
