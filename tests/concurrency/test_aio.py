@@ -13,7 +13,7 @@ from cases.graphs import Builder
 from runtime import model_of, same_bits
 
 import rnnrt
-from rnnrt.streams.aio import INLINE_NS
+from rnnrt.streams.aio import INLINE_NS, executor
 
 
 def _model(units: int = 16, features: int = 5):
@@ -122,25 +122,56 @@ def test_errors_and_cancelled_tasks_hit_their_own_stream():
     asyncio.run(main())
 
 
-def test_a_cancelled_call_of_a_session_is_whole():
-    model, x = _model(300), _x(1, 900, 5)
+def test_a_cancelled_call_of_a_session_is_done_as_a_whole():
+    model, x = _model(400), _x(1, 90, 5)
+    begun, go_on = threading.Event(), threading.Event()
 
     async def main() -> None:
-        s, want = model.session(), model.predict(x)
-        task = asyncio.create_task(s.arun(x[:, :600]))
-        await asyncio.sleep(0.005)
+        s = model.session()
+        run = s.run
+
+        def held(chunk: np.ndarray) -> np.ndarray:
+            begun.set()
+            go_on.wait(60)
+            return run(chunk)
+
+        s.run = held
+        task = asyncio.create_task(s.arun(x[:, :60]))
+        await asyncio.to_thread(begun.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        y = await s.arun(x[:, 600:])  # waits for the one that goes on
-        begun = same_bits(y, want[:, 600:])
-        assert begun or same_bits(y, model.predict(x[:, 600:]))
+        s.run = run
+        after = asyncio.create_task(s.arun(x[:, 60:]))
+        await asyncio.sleep(0.02)
+        assert not after.done()  # waits for the one that goes on
+        go_on.set()
+        assert same_bits(await after, model.predict(x)[:, 60:])
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_in_time_is_not_begun():
+    model, x = _model(400), _x(1, 60, 5)
+    go_on = threading.Event()
+
+    async def main() -> None:
+        s = model.session()
+        blockers = [executor().submit(go_on.wait, 60) for _ in range(32)]
+        task = asyncio.create_task(s.arun(x))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        await asyncio.wait([asyncio.wrap_future(b) for b in blockers])
+        assert same_bits(await s.arun(x), model.predict(x))
 
     asyncio.run(main())
 
 
 def test_two_tasks_in_one_session():
-    model, x = _model(300), _x(1, 300, 5)
+    model, x = _model(400), _x(1, 300, 5)
 
     async def main() -> None:
         s = model.session()
