@@ -112,6 +112,10 @@ class Definition:
         labels = tuple((f"state_{n}" if n[:1].isdigit() else n or "state", s) for n, s in zip(names, states))
         return Signature(inputs, labels, states_in, tuple(outputs), outputs_in, weights)
 
+    def state_shapes(self) -> list[tuple[int, ...]]:
+        """Of a cell: the shapes of its states, which do not depend on its inputs."""
+        return self._ask(lambda: _sizes(self._object.state_size, "state_size")[1], "does not say its state_size")
+
     def step(
         self, s: Signature, inputs: list[np.ndarray], states: list[np.ndarray], weights: dict[str, np.ndarray]
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -12,10 +12,11 @@ from .call import LayerCall, Value
 if TYPE_CHECKING:
     from .graph import GraphBuilder
 
-__all__ = ["agree", "agree_axes", "cast", "expand", "ones_inserted", "same_dtype", "squeeze"]
+__all__ = ["agree", "agree_axes", "bind_length", "cast", "expand", "ones_inserted", "same_dtype", "squeeze"]
 
 
-def _substitute(builder: GraphBuilder, old: str, new: DimLike) -> None:
+def bind_length(builder: GraphBuilder, old: str, new: DimLike) -> None:
+    """A free length becomes another one, in all tensors."""
     for name, t in builder.tensors.items():
         shape = tuple(substitute(d, {old: new}) for d in t.shape)
         if shape != t.shape:
@@ -36,9 +37,9 @@ def agree_axes(c: LayerCall, values: Sequence[Value], axes: Sequence[int]) -> No
         elif d in (1, have):
             continue
         elif isinstance(d, Dim) and d.kind == "sym" and d != BATCH:
-            _substitute(c.builder, d.args[0], have)
+            bind_length(c.builder, d.args[0], have)
         elif isinstance(have, Dim) and have.kind == "sym" and have != BATCH:
-            _substitute(c.builder, have.args[0], d)
+            bind_length(c.builder, have.args[0], d)
         else:
             shapes = " and ".join(format_shape(c.tensor(x).shape) for x in values)
             raise c.refuse(f"the lengths {have} and {d} of its inputs {shapes} do not agree")

@@ -8,10 +8,10 @@ from typing import Any
 from ....custom.define import Definition, define
 from ....custom.registry import CELL, LAYER
 from ....errors import ConversionError
-from ....ir.dims import Dim
+from ....ir.dims import BATCH, Dim, format_shape
 from ....ir.ops.host import Signature, signature_text
 from ..call import LayerCall, Value
-from ..joining import agree_axes
+from ..joining import bind_length
 from ..spec import LayerSpec
 from ..weights import Part
 
@@ -73,8 +73,23 @@ def _no_more(c: LayerCall, rest: list, kwargs: dict) -> None:
             raise c.refuse(f"it is called with {key}=, which is not supported")
 
 
-def _split(c: LayerCall, value: Any, count: int, states: list[tuple[int, ...]]) -> tuple[Any, list | None]:
+def _one_length(c: LayerCall, values: list[Value]) -> None:
+    """Make the time axes of several inputs one length, in the whole graph; a cell broadcasts none."""
+    lengths = [c.tensor(v).shape[1] for v in values]
+    known = next((d for d in lengths if not isinstance(d, Dim)), lengths[0])
+    for value in values:
+        d = c.tensor(value).shape[1]
+        if d == known:
+            continue
+        if not isinstance(d, Dim) or d.kind != "sym" or d == BATCH:
+            shapes = " and ".join(format_shape(c.tensor(v).shape) for v in values)
+            raise c.refuse(f"its inputs {shapes} differ in length")
+        bind_length(c.builder, d.args[0], known)
+
+
+def _split(c: LayerCall, value: Any, states: list[tuple[int, ...]]) -> tuple[Any, list | None]:
     """(inputs, initial states): Keras 2 lists the states behind the inputs."""
+    count = len(states)
     if not isinstance(value, list) or len(value) <= count or not count:
         return value, None
     last = value[-count:]
@@ -99,15 +114,13 @@ def _cell(c: LayerCall, cell: LayerSpec, found: Definition, args: list) -> list[
     form = _structure(first, flat, c)
     shapes = [_shape(c, v) for v in flat]
     if states is None:
-        probe = found.signature(form, [(s[0], *s[2:]) for s in shapes]) if all(len(s) > 2 for s in shapes) else None
-        sizes = [d for _, d in probe.states] if probe is not None else _state_shapes(found, shapes)
-        first, states = _split(c, first, len(sizes), sizes)
+        first, states = _split(c, first, found.state_shapes())
         flat = []
         form = _structure(first, flat, c)
         shapes = [_shape(c, v) for v in flat]
     if any(len(s) < 3 for s in shapes):
         raise c.refuse(f"its cell takes (batch, time, ...), got {shapes}")
-    agree_axes(c, flat, [1] * len(flat))
+    _one_length(c, flat)
     s = found.signature(form, [(d[0], *d[2:]) for d in shapes])
     given: list[Value] = []
     if states is not None:
@@ -161,16 +174,6 @@ def _emit_cell(
     return out
 
 
-def _state_shapes(found: Definition, shapes: list) -> list[tuple[int, ...]]:
-    """The cell's state shapes where initial states stand among the inputs, whose structure is not known yet."""
-    for count in range(len(shapes) - 1, 0, -1):
-        if all(len(s) > 2 for s in shapes[:count]):
-            form: Any = 0 if count == 1 else list(range(count))
-            probe = found.signature(form, [(s[0], *s[2:]) for s in shapes[:count]])
-            return [d for _, d in probe.states]
-    return []
-
-
 def _first_mask(value: Any) -> str | None:
     """That of the first input in the order of sorted keys, which holds for all, as Keras 2 takes it."""
     if isinstance(value, dict):
@@ -188,6 +191,6 @@ def _layer(c: LayerCall, found: Definition, args: list) -> list[Value]:
     form = _structure(args[0] if args else None, flat, c)
     s = found.signature(form, [_shape(c, v) for v in flat])
     if s.per_step and len(flat) > 1:
-        agree_axes(c, flat, [1] * len(flat))
+        _one_length(c, flat)
     out = c.emit("host_layer", flat, _attrs(c, c.spec.class_name, c.spec, s), c.weights(_parts(c, s)))
     return [Value(v.tensor, flat[0].mask) for v in out] if found.supports_masking else out
