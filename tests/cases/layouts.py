@@ -1,6 +1,6 @@
 """One model of each kind in every file layout of both Kerases; CuDNN weights; a weights file by itself."""
 
-from .case import BOTH, H5, KERAS2, WEIGHTS, WEIGHTS_H5, ZIP, Input, Layer, functional, sequential
+from .case import BOTH, H5, KERAS2, KERAS3, WEIGHTS, WEIGHTS_H5, ZIP, Input, Layer, functional, sequential
 
 _LAYERS = [
     Layer("Embedding", {"input_dim": 12, "output_dim": 5}),
@@ -98,6 +98,22 @@ CASES = [
             absent=("reset_after", "time_major", "unroll", "implementation"),
         )
         for reset_after, layout in ((False, H5), (True, WEIGHTS))
+    ),
+    # LoRA: what is saved is merged already, the config only tells that it was there
+    *(
+        sequential(
+            f"layouts/lora_{layout}",
+            [
+                Layer("Embedding", {"input_dim": 9, "output_dim": 4, "lora_rank": 2}),
+                Layer("LSTM", {"units": 4}),
+                Layer("Dense", {"units": 3, "lora_rank": 1}),
+            ],
+            Input((None,), ids=9),
+            versions=(KERAS3,),
+            layout=layout,
+            double=1e-7,  # Keras merges them in float32
+        )
+        for layout in (ZIP, WEIGHTS_H5)
     ),
     # A GPU-only layer of Keras 2: the file is its own, the numbers are those of the layer that Keras
     # itself turns its weights into.

@@ -127,6 +127,33 @@ CASES = [
         steps=9,
         batch=7,
     ),
+    _double(
+        "bidirectional",
+        [
+            Layer("Masking"),
+            Layer("Bidirectional", {"layer": Layer("LSTM", {"units": 5, "return_sequences": True})}),
+            Layer("Bidirectional", {"layer": Layer("GRU", {"units": 3}), "merge_mode": "ave"}),
+        ],
+        Input((None, 3), dtype="float64"),
+        layout=ZIP,
+    ),
+    functional(
+        "policies/float64_merged",
+        [
+            Layer("LSTM", {"units": 4, "return_sequences": True}, ("x",), "a"),
+            Layer("GRU", {"units": 4, "return_sequences": True}, ("x",), "b"),
+            Layer("Add", {}, ("a", "b"), "sum"),
+            Layer("Multiply", {}, ("sum", "b"), "product"),
+            Layer("Concatenate", {}, ("product", "a"), "both"),
+            Layer("Dense", {"units": 3}, ("both",), "out"),
+        ],
+        ["out", "sum"],
+        Input((None, 3), dtype="float64", name="x"),
+        policy="float64",
+        gives="float64",
+        tolerance=_DOUBLE,
+        double=1e-12,
+    ),
     # Keras hands the layer float32 values: an Input is of its own dtype
     _double("of_float32_input", [Layer("LSTM", {"units": 4}), Layer("Dense", {"units": 2})], Input((None, 3))),
     *_functions(),

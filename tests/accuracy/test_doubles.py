@@ -1,0 +1,125 @@
+"""Every op of the list in rnnrt/ir/ops/doubles.py gives double's digits, not single's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases.graphs import Builder
+from runtime import model_of
+
+from rnnrt.errors import FormatError
+from rnnrt.ir.activations import ACTIVATIONS, Activation
+from rnnrt.ir.ops import OPS
+from rnnrt.ir.ops.doubles import DOUBLE_OPS
+from rnnrt.reference import Interpreter
+
+# op -> attributes; the inputs are as many tensors (None, 4) of float64 as the op takes at least
+SETTINGS: dict[str, list[dict]] = {
+    "simple_rnn": [{"units": 5}],
+    "lstm": [{"units": 5, "return_sequences": True}],
+    "gru": [{"units": 5}, {"units": 5, "reset_after": False}],
+    "dense": [{"units": 3}, {"units": 19, "activation": Activation("tanh")}],
+    "activation": [{"activation": Activation(name)} for name in ACTIVATIONS],
+    "batch_normalization": [{"axis": 2}],
+    "cast": [{"dtype": "float64"}, {"dtype": "int64"}],
+    "reshape": [{"target_shape": (-1, 2, 2)}],
+    "flatten": [{}],
+    "expand_dims": [{"axes": (2,)}],
+    "fold_time": [{}],
+    "not_equal": [{"value": 0.0}],
+    "masking": [{"value": 0.0}],
+    "ones_mask": [{}],
+    "add": [{}, {"operand": "left", "constant": 0.1}],
+    "subtract": [{}, {"operand": "right", "constant": 0.1}],
+    "multiply": [{}, {"operand": "left", "constant": 0.1}],
+    "divide": [{}, {"operand": "left", "constant": 0.1}],
+    "average": [{}],
+    "maximum": [{}],
+    "minimum": [{}],
+    "power": [{"operand": "left", "constant": 3.0}],
+    "compare": [{"function": "greater", "operand": "left", "constant": 0.1}],
+    "concatenate": [{"axis": 2}, {"axis": 1}],
+    "unary": [{"function": f} for f in ("abs", "expm1", "sin", "cos", "floor", "round", "sign", "erf")],
+    "fill_like": [{"value": 0.1, "dtype": "float64"}],
+    "reduce": [{"function": f, "first": a} for f in ("sum", "mean", "max", "min", "prod") for a in (1, 2)],
+    "transpose": [{"perm": (0, 2, 1)}],
+    "slice": [{"axes": (2,), "begin": (1,), "end": (3,), "step": (1,)}],
+    "last_step": [{}],
+    "pad": [{"padding": (1, 2, 0, 0)}],
+    "dot": [{"axes": (2, 2)}],
+    "repeat": [{"axis": 1, "n": 2}],
+}
+ALONE = {"embedding", "repeat_vector", "squeeze", "unfold_time", "apply_mask", "where"}  # other inputs: below
+CALLS = [(op, k) for op, settings in SETTINGS.items() for k in range(len(settings))]
+
+
+def _agree(b: Builder, outputs: list[str], arrays: list[np.ndarray]) -> None:
+    graph, weights = b.done(*outputs)
+    got = model_of(graph, weights).predict(arrays[0] if len(arrays) == 1 else arrays)
+    want = Interpreter(graph, weights).predict(arrays)
+    for name, y, exact in zip(outputs, got if isinstance(got, list) else [got], want):
+        assert str(y.dtype) == graph.tensors[name].dtype and y.shape == exact.shape
+        np.testing.assert_allclose(y, exact, rtol=1e-13, atol=1e-13)
+
+
+def test_the_list_is_tested_as_a_whole():
+    assert set(SETTINGS) | ALONE == DOUBLE_OPS
+
+
+@pytest.mark.parametrize("op, k", CALLS, ids=[f"{op}-{k}" for op, k in CALLS])
+def test_an_op_in_double(op, k):
+    attrs, random = SETTINGS[op][k], np.random.default_rng(k)
+    count = 1 if "operand" in attrs else max(OPS[op].n_inputs[0], 2 if OPS[op].n_inputs[1] > 1 else 1)
+    b = Builder()
+    names = [b.input(f"x{i}", None, 4, dtype="float64", time="t") for i in range(count)]
+    arrays = [random.standard_normal((3, 7, 4)) for _ in names]
+    arrays[0][0, 2] = 0.0
+    _agree(b, b.add(op, "y", *names, **attrs), arrays)
+
+
+def test_ops_with_inputs_of_their_own():
+    random = np.random.default_rng(5)
+    b = Builder()
+    x, ids = b.input("x", None, 4, dtype="float64", time="t"), b.input("ids", None, dtype="int32", time="t")
+    (table,) = b.add("embedding", "table", ids, input_dim=6, output_dim=4, dtype="float64")
+    b.weights["table.embeddings"] = random.standard_normal((6, 4))
+    graph_weight = b.graph.weights["table.embeddings"]
+    object.__setattr__(graph_weight, "dtype", "float64")
+    (mask,) = b.add("masking", "mask", x)
+    outs = [table, *b.add("apply_mask", "masked", x, mask, value=0.1)]
+    outs += b.add("apply_mask", "times", x, mask, multiply=True)
+    (large,) = b.add("compare", "large", x, function="greater", operand="left", constant=0.5)
+    outs += b.add("where", "chosen", large, x, table)
+    (last,) = b.add("last_step", "last", x)
+    outs += b.add("repeat_vector", "copies", last, n=3)
+    (wide,) = b.add("expand_dims", "wide", x, axes=(2,))
+    outs += b.add("squeeze", "narrow", wide, axes=(2,))
+    (rows,) = b.add("fold_time", "rows", x)
+    (dense,) = b.add("dense", "of_rows", rows, units=3)
+    outs += b.add("unfold_time", "back", dense, x)
+    values = random.standard_normal((3, 7, 4))
+    values[1, 3] = 0.0
+    _agree(b, outs, [values, random.integers(0, 6, (3, 7)).astype(np.int32)])
+
+
+def test_masks_states_and_directions_in_double():
+    b = Builder()
+    x = b.input("x", None, 4, dtype="float64")
+    (mask,) = b.add("masking", "mask", x)
+    outs = b.add("lstm", "a", x, mask=mask, units=6, return_sequences=True, return_state=True)
+    outs += b.add(
+        "gru", "b", outs[0], mask=mask, units=3, go_backwards=True, reverse_output=True, return_sequences=True
+    )
+    outs += b.add("simple_rnn", "c", outs[-1], mask=mask, units=2, zero_output_for_mask=True, return_sequences=True)
+    values = np.random.default_rng(6).standard_normal((5, 9, 4))
+    values[0, :3], values[1, 4:6], values[2, 6:], values[3] = 0, 0, 0, 0
+    _agree(b, outs, [values])
+
+
+def test_other_ops_are_refused_by_the_layer():
+    b = Builder()
+    x = b.input("x", None, 4, dtype="float64")
+    b.add("unit_normalization", "encoder/unit", x, axes=(2,))
+    graph, weights = b.done("encoder/unit")
+    with pytest.raises(FormatError, match="encoder/unit: .*'unit_normalization' in float64"):
+        model_of(graph, weights)
