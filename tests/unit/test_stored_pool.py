@@ -273,6 +273,37 @@ def test_asyncio(make):
     assert len(pool) <= 8
 
 
+def test_submit(make):
+    pool = MODEL.pool(store=make(), max_resident=3)
+    futures = [(k, t, pool.submit(f"s{k}", X[k, t])) for t in range(12) for k in range(10)]
+    want = MODEL.predict(X[:10, :12])
+    assert all(same_bits(f.result(60), want[k, t]) for k, t, f in futures)
+    pool.flush_now()
+    assert len(pool) <= 3
+
+
+def test_the_loop_does_not_wait_for_the_store():
+    class Slow(MemoryStore):
+        def claim(self, ids, owner, lease):
+            time.sleep(0.3)
+            return super().claim(ids, owner, lease)
+
+    store = Slow()
+    pool = MODEL.pool(store=store)
+
+    async def serve() -> float:
+        late, asked = 0.0, asyncio.ensure_future(pool.astep("a", X[0, 0]))
+        while not asked.done():
+            begin = time.perf_counter()
+            await asyncio.sleep(0.001)
+            late = max(late, time.perf_counter() - begin)
+        await asked
+        return late
+
+    assert asyncio.run(serve()) < 0.25
+    store.close()
+
+
 @pytest.mark.parametrize(
     "options, text",
     [

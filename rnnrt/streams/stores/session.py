@@ -29,6 +29,8 @@ class StoredSession(Session):
 
     ``step`` and ``run`` never wait for the store: after each, the state lies ready for the store's thread, which
     writes the latest. Only this session owns the stream. ``fork`` gives an ordinary session that nobody keeps.
+    Opening and closing do wait: in an asyncio service ``await asyncio.to_thread(model.session, id=id, store=store)``
+    and ``aclose``, or a pool.
 
     Attributes
     ----------
