@@ -25,6 +25,7 @@ class _Job:
     lengths: dict[str, int]
     row: int = -1
     fresh: bool = False
+    before: np.ndarray | None = None  # its state row when the call began
     error: BaseException | None = None
 
     @property
@@ -85,25 +86,24 @@ def _stairs(pool: Pool, jobs: list[_Job], time: str, pieces: dict[Any, list]) ->
 
     Only for *sequence* models, whose numbers do not depend on cuts. An error takes its stream back to the begin.
     """
-    jobs = sorted(jobs, key=lambda j: -j.lengths[time])
-    before = pool.get_rows(np.array([j.row for j in jobs], np.int64))
     at = 0
-    try:
-        for end in sorted({j.lengths[time] for j in jobs}):
-            live = [j for j in jobs if j.lengths[time] >= end and j.error is None]
-            if live:
-                cut = [[a if a is None else a[:, at:end] for a in j.arrays] for j in live]
-                outs = _run(pool, live, cut, {**live[0].lengths, time: end - at})
-                for i, j in enumerate(live):
-                    if j.error is None:
-                        pieces.setdefault(j.key, []).append([y[i] for y in outs])
-            at = end
-    except BaseException:
-        pool.set_rows(np.array([j.row for j in jobs], np.int64), before)
-        raise
-    for i, j in enumerate(jobs):
-        if j.error is not None:
-            pool.set_rows(np.array([j.row], np.int64), before[i : i + 1])
+    for end in sorted({j.lengths[time] for j in jobs}):
+        live = [j for j in jobs if j.lengths[time] >= end and j.error is None]
+        if live:
+            cut = [[a if a is None else a[:, at:end] for a in j.arrays] for j in live]
+            outs = _run(pool, live, cut, {**live[0].lengths, time: end - at})
+            for i, j in enumerate(live):
+                if j.error is None:
+                    pieces.setdefault(j.key, []).append([y[i] for y in outs])
+        at = end
+    _take_back(pool, [j for j in jobs if j.error is not None])
+
+
+def _take_back(pool: Pool, jobs: list[_Job]) -> None:
+    """Streams to where they were when the call began."""
+    if jobs:
+        rows = np.array([j.row for j in jobs], np.int64)
+        pool.set_rows(rows, np.concatenate([j.before for j in jobs if j.before is not None]))
 
 
 def _join(pool: Pool, pieces: list[list], step: bool) -> Any:
@@ -136,6 +136,10 @@ def advance_chunks(pool: Pool, keys: list, values: list, results: dict, errors: 
                 claimed.append(j)
             except Exception as e:
                 j.error = native.bare(e)
+        if claimed:
+            before = pool.get_rows(np.array([j.row for j in claimed], np.int64))
+            for i, j in enumerate(claimed):
+                j.before = before[i : i + 1]
         times = {s for i in pool.model.plan.input_info if i.timed and (s := i.symbol_of(1))}
         by_kind = _batches(pool, claimed)
         if len(times) == 1 and len(by_kind) > 1 and pool.model.session_meaning == "sequence":
@@ -151,6 +155,10 @@ def advance_chunks(pool: Pool, keys: list, values: list, results: dict, errors: 
                 errors[j.key] = j.error
             else:
                 results[j.key] = _join(pool, pieces[j.key], step)
+    except BaseException:  # an interrupt between or in batches
+        _take_back(pool, [j for j in claimed if j.before is not None])
+        results.clear()
+        raise
     finally:
         for j in claimed:
             pool.release(j.key, j.fresh and j.key not in results)

@@ -1,7 +1,9 @@
 /* Pools: rows of state in chunks that never move, run in any selection.
  *
  * A call gathers its rows into the workspace, runs there, and scatters them back only after success: whatever
- * fails leaves every row as it was, and a call costs the same wherever its rows lie. */
+ * fails leaves every row as it was, and a call costs the same wherever its rows lie. Running in place where rows
+ * happen to lie together was measured and is not worth a second path: of a step of 64 streams, gathering and
+ * scattering take 0.7 of 22 us at LSTM(64), 0.7 of 53 us at LSTM(128), 5 of 690 us at LSTM(512). */
 #include <string.h>
 
 #include "lock.h"

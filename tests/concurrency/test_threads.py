@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -111,6 +112,28 @@ def test_threads_in_one_stream_are_refused_not_mixed():
     s = model.session()
     assert {s.run(chunk[None])[0, -1].tobytes() for _ in done} == set(done)
     assert pool.to_bytes("one") == s.to_bytes()
+
+
+@pytest.mark.parametrize("lengths", [[3000, 3000, 3000], [10, 800, 5000]])
+def test_an_interrupt_leaves_all_streams_as_they_were(lengths):
+    """Ctrl-C in the middle of long chunks."""
+    model = _model(units=256)
+    pool = model.pool(max_batch=2)
+    x = {i: _x(n, 5, seed=i) for i, n in enumerate(lengths)}
+    pool.run({i: c[:7] for i, c in x.items()})
+    before = {i: pool.to_bytes(i) for i in pool}
+    timer = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(1000):
+            pool.run({**x, "new": x[2]})
+            for i, data in before.items():
+                pool.put(i, data)
+            pool.close("new")
+    timer.join()
+    assert {i: pool.to_bytes(i) for i in before} == before and set(pool) <= {*before, "new"}
+    got = pool.run(x)
+    assert all(same_bits(got[i], model.session(state=before[i]).run(c[None])[0]) for i, c in x.items())
 
 
 @pytest.mark.parametrize("window_us", [0, 500])
