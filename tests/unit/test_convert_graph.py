@@ -272,13 +272,25 @@ def test_time_distributed_is_the_layer_per_step(tmp_path):
     np.testing.assert_array_equal(b.weights["t1/d.kernel"], DK)
 
 
-@pytest.mark.parametrize("inner", ["LSTM", "Flatten", "Sequential", "Lambda"])
-def test_time_distributed_over_other_layers_is_refused(inner, tmp_path):
-    entry = layer(inner, "inner", **(LSTM if inner == "LSTM" else {}))
-    if inner == "Sequential":
-        entry["config"]["layers"] = [input_layer("i", (None, 3)), layer("Dense", "d", units=3)]
+def test_time_distributed_over_other_layers_works_on_folded_rows(tmp_path):
+    entry = layer("Flatten", "inner")
     model = sequential(input_layer("x", (None, 5, 4, 3)), layer("TimeDistributed", "td", layer=entry))
-    with pytest.raises(UnsupportedLayerError, match="td"):
+    g = build(write_h5(tmp_path / "a.h5", model, {"td": []})).graph
+    assert [n.op for n in g.nodes] == ["fold_time", "flatten", "unfold_time"]
+    assert [str(d) for d in g.tensors[g.outputs[0]].shape] == ["B", "5", "12"]
+
+
+@pytest.mark.parametrize(
+    "entry, why",
+    [
+        (layer("Lambda", "inner"), "bytecode"),
+        (layer("Mine", "inner"), "does not know"),
+        (layer("LSTM", "inner", **LSTM, stateful=True), "a stateful layer inside TimeDistributed"),
+    ],
+)
+def test_time_distributed_over_what_cannot_be_is_refused(entry, why, tmp_path):
+    model = sequential(input_layer("x", (None, 5, 4, 3)), layer("TimeDistributed", "td", layer=entry))
+    with pytest.raises(UnsupportedLayerError, match=f"td.*{why}"):
         build(write_h5(tmp_path / "a.h5", model, {"td": []}))
 
 

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).resolve().par
 
 import numpy as np  # noqa: E402
 from cases.case import Case, Tolerance  # noqa: E402
-from cases.chance import draw  # noqa: E402
+from cases import chance, chance_masks  # noqa: E402
 
 import rnnrt  # noqa: E402
 from build import Keras  # noqa: E402
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--keep", help="keep the files of models that differ in this folder")
+    parser.add_argument("--masks", action="store_true", help="models with masks, wrappers and joined branches")
     parser.add_argument("--policy", default="", help="the dtype policy of every layer, as Keras names it")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -112,6 +113,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     bad = wild = 0
     for seed in range(args.first, args.first + args.count):
+        draw = chance_masks.draw if args.masks else chance.draw
         case = under(draw(seed), args.policy)
         with tempfile.TemporaryDirectory() as scratch:
             try:
