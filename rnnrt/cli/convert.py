@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from .common import add_graph_arguments, graph_arguments, say_json, say_report
+from .common import Failure, add_graph_arguments, graph_arguments, say_json, say_report
 
 EXAMPLE = """
 rnnrt convert model.h5
 rnnrt convert weights.h5 --architecture model.json -o model.rnnrt
 rnnrt convert seq2seq.h5 --outputs encoder_lstm -o encoder.rnnrt
+rnnrt convert model.h5 --weights int8 --calibration x.npy --max-error 0.01
 """
 
 
@@ -21,8 +23,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         choices=("float32", "float16", "int8"),
-        help="how weights are stored (default: float32)",
+        help="how matrices of recurrent, Dense and Embedding layers are stored and multiplied (default: float32)",
     )
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="inputs that the error of float16 or int8 weights is measured on: .npy, or .npz by names of inputs "
+        "(default: seeded ones)",
+    )
+    parser.add_argument(
+        "--max-error",
+        type=float,
+        metavar="E",
+        help="leave layers as they are whose float16 or int8 weights would make the outputs' error, relative to "
+        "max(1, |y|), exceed E; of float32 weights: the largest error of the proof that is accepted",
+    )
+
+
+def _calibration(path: str) -> Any:
+    """An array, or a dict of them from an .npz file."""
+    import numpy as np
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as e:
+        raise Failure(f"{path}: not a .npy or .npz file: {e}") from None
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,6 +60,10 @@ def run(args: argparse.Namespace) -> int:
     options = graph_arguments(args)
     if args.weights is not None:
         options["weights"] = args.weights
+    if args.calibration is not None:
+        options["calibration"] = _calibration(args.calibration)
+    if args.max_error is not None:
+        options["max_error"] = args.max_error
     report = rnnrt.convert(args.source, args.output, **options)
     if args.json:
         say_json(report.to_dict())

@@ -22,6 +22,7 @@ from ..ir.passes.layers import parameter_count
 from . import proof as proof_maker
 from .detect import open_source
 from .keras.assemble import KerasFace, assemble, survey
+from .narrow import CHOICES, Narrowed, narrow
 from .report import CheckReport, ConversionReport, Refusal, graph_summary, own_classes, stream_facts
 from .sources.base import Source
 
@@ -153,10 +154,15 @@ def convert(
     dst
         The file to write; src with the suffix ``.rnnrt`` by default.
     weights
-        How weights are stored; only ``"float32"`` yet.
+        ``"float16"`` or ``"int8"``: how the matrices of recurrent, Dense and Embedding layers are stored and
+        multiplied; int8 with a scale for each output channel, and inputs rounded at run time. The report names
+        the layers that stay as they are, and tells the error of the model's outputs.
+    calibration
+        Inputs to measure that error on: an array, a list, or a dict by names of inputs; seeded ones without it.
     max_error
-        The largest error of the proof that is accepted, relative to max(1, \\|ref\\|), beside the proof's own
-        tolerances.
+        With ``weights`` of float16 or int8: layers whose use would make the model's error, relative to
+        max(1, \\|ref\\|), exceed it stay as they are. With float32: the largest error of the proof that is
+        accepted, beside the proof's own tolerances.
     load
         Opens a ``.rnnrt`` file as a model to replay the proof with (``rnnrt.load``, which ``rnnrt.convert``
         passes). Without it the proof is stored, not replayed.
@@ -167,16 +173,22 @@ def convert(
         As :func:`build`, and where the proof fails on this machine.
     """
     started = time.perf_counter()
-    if weights != "float32":
-        raise ConversionError(f"weights={weights!r} is not supported yet; use weights='float32'")
-    if calibration is not None:
-        raise ConversionError("calibration= goes with quantised weights, which are not supported yet")
+    if weights not in CHOICES:
+        raise ConversionError(f"weights={weights!r}: expected one of {', '.join(CHOICES)}")
+    if calibration is not None and weights == "float32":
+        raise ConversionError("calibration= measures what weights='float16' or 'int8' change; ask for one of them")
+    if max_error is not None and not max_error >= 0:
+        raise ConversionError(f"max_error={max_error!r}: expected a number from 0")
     source_path = os.fsdecode(os.fspath(src))
     target = os.fsdecode(os.fspath(dst)) if dst is not None else _default_target(source_path)
     built = build(src, architecture=architecture, inputs=inputs, outputs=outputs, custom_objects=custom_objects)
     if os.path.exists(target) and os.path.samefile(target, source_path):
         raise ConversionError(f"{target}: the result would replace its source; give another dst")
+    narrowed: Narrowed | None = None
     with given(custom_objects):
+        if weights != "float32":
+            built.graph, built.weights, narrowed = narrow(built.graph, built.weights, weights, calibration, max_error)
+            max_error = None  # spent on the choice of layers
         proof = proof_maker.make(built.graph, built.weights)
     with tempfile.TemporaryDirectory(prefix=".rnnrt-", dir=os.path.dirname(os.path.abspath(target))) as folder:
         part = os.path.join(folder, "model.rnnrt")
@@ -206,6 +218,7 @@ def convert(
         proof_tolerance=tolerance,
         custom=own_classes(built.graph),
         ignored=built.ignored,
+        narrowed=narrowed,
         seconds=time.perf_counter() - started,
     )
 

@@ -10,6 +10,7 @@ from ..ir.ops.host import HOST_OPS
 from ..ir.passes.layers import layer_rows, parameter_count
 from ..ir.passes.streamability import analyse
 from ..summary import size_text, summary_table
+from .narrow import Narrowed
 
 __all__ = ["CheckReport", "ConversionReport", "Refusal", "graph_summary", "own_classes", "session_text", "stream_facts"]
 
@@ -73,6 +74,8 @@ class ConversionReport:
         Whether the model has sessions, and why not.
     ignored
         What has no part in prediction, kind -> layer paths.
+    narrowed
+        What float16 or int8 weights changed, by layer; None where they were not asked for.
     custom
         (path, class) of layers that run registered classes.
     source
@@ -91,6 +94,7 @@ class ConversionReport:
     proof_tolerance: float | None = None
     custom: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[str]] = field(default_factory=dict)
+    narrowed: Narrowed | None = None
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,6 +109,7 @@ class ConversionReport:
             "stream_message": self.stream_message,
             "custom": [{"path": p, "class": c} for p, c in self.custom],
             "ignored": self.ignored,
+            "narrowed": None if self.narrowed is None else self.narrowed.to_dict(),
             "source": self.source,
             "seconds": self.seconds,
             "summary": self.summary,
@@ -117,6 +122,8 @@ class ConversionReport:
         )
         lines += _custom_line(self.custom)
         lines += [f"Ignored:  {text}" for text in _ignored_lines(self.ignored)]
+        if self.narrowed is not None:
+            lines += self.narrowed.lines()
         if self.proof_error is not None:
             lines.append(f"Proof:    worst error {self.proof_error:.2g}, {self.proof_tolerance:.2g} allowed")
         lines.append(f"Written:  {self.path} ({size_text(self.nbytes)}, {self.seconds * 1e3:.0f} ms)")

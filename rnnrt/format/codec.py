@@ -13,6 +13,7 @@ from ..errors import FormatError
 from ..ir.activations import activation_from_json, activation_to_json
 from ..ir.dims import Dim, dim_from_json, dim_to_json, symbols_of
 from ..ir.graph import Graph, InputSpec, Node, TensorSpec, WeightSpec
+from ..ir.narrow import scale_name, scale_shapes
 from ..ir.ops import OPS
 from ..ir.ops.host import HOST_OPS
 from ..ir.ops.spec import check_attrs
@@ -21,7 +22,7 @@ from .header import MAX_RANK
 from .refusals import refusal
 from .strict_json import MAX_INT, dumps
 
-__all__ = ["features", "fingerprint", "graph_from_json", "graph_to_json"]
+__all__ = ["features", "fingerprint", "graph_from_json", "graph_to_json", "quantisation", "stored_weights"]
 
 TENSOR_DTYPES = ("float32", "float64", "float16", "bfloat16", "int32", "int64", "bool")
 WEIGHT_DTYPES = ("float32", "float64", "float16", "bfloat16", "int8")
@@ -50,6 +51,18 @@ def features(graph: Graph) -> list[str]:
     used = {t.dtype for t in graph.tensors.values()} | {w.dtype for w in graph.weights.values()}
     host = {"host"} if any(n.op in HOST_OPS for n in graph.nodes) else set()
     return sorted(used & _DTYPE_FEATURES | host)
+
+
+def stored_weights(graph: Graph) -> dict[str, WeightSpec]:
+    """All weights of a file: the graph's, then the scales of its int8 ones."""
+    scales = {name: WeightSpec(name, shape) for name, shape in scale_shapes(graph).items()}
+    return {**graph.weights, **scales}
+
+
+def quantisation(graph: Graph) -> dict[str, Any] | None:
+    """``rnnrt.quant``: how int8 weights are meant; None for a graph without them."""
+    names = sorted(w.name for w in graph.weights.values() if w.dtype == "int8")
+    return {"scheme": 1, "scales": {w: scale_name(w) for w in names}} if names else None
 
 
 # ---------------------------------------------------------------- checks of JSON values
@@ -370,8 +383,9 @@ def fingerprint(graph: Graph, weights: Mapping[str, np.ndarray]) -> str:
 
     text = dumps(graph_to_json(graph, sparse=True)).encode("utf-8")
     field(text, len(text))
-    for name in sorted(graph.weights):
-        spec = graph.weights[name]
+    specs = stored_weights(graph)
+    for name in sorted(specs):
+        spec = specs[name]
         for s in (name, spec.dtype, ",".join(map(str, spec.shape))):
             field(s.encode("utf-8"), len(s.encode("utf-8")))
         w = np.ascontiguousarray(weights[name]).reshape(-1).view(np.uint8)

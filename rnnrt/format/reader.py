@@ -25,18 +25,19 @@ __all__ = ["FORMAT_VERSION", "SUPPORTED_FEATURES", "ModelFile", "read"]
 
 FORMAT_VERSION = "1"
 # names of codec.features that this version can run
-SUPPORTED_FEATURES: frozenset[str] = frozenset({"float64", "float16", "bfloat16", "host"})
+SUPPORTED_FEATURES: frozenset[str] = frozenset({"float64", "float16", "bfloat16", "int8", "host"})
 
 REQUIRED_KEYS = ("rnnrt.format_version", "rnnrt.requires", "rnnrt.graph", "rnnrt.session")
 CHECKSUM_KEYS = ("rnnrt.crc32", header.CRC_KEY)
-OPTIONAL_KEYS = ("rnnrt.proof", "rnnrt.source_sha256", "rnnrt.producer")
+OPTIONAL_KEYS = ("rnnrt.proof", "rnnrt.quant", "rnnrt.source_sha256", "rnnrt.producer")
 
 
 @dataclass(frozen=True)
 class ModelFile:
     """All that a file holds.
 
-    weights: name -> read-only array (views of one private buffer; bfloat16 as uint16 bits).
+    weights: name -> read-only array (views of one private buffer; bfloat16 as uint16 bits), the scales of int8 ones
+    among them.
     metadata: the strings of ``__metadata__`` as they stand. nbytes: size of the file.
     checked: whether the file carries checksums (they were right).
     """
@@ -176,10 +177,20 @@ def _array(data: np.ndarray, e: Entry) -> np.ndarray:
     return out
 
 
+def _check_quant(metadata: dict[str, str], graph: Graph) -> None:
+    """``rnnrt.quant`` says of each int8 weight what this version does with it, and is there only then. F21."""
+    want = codec.quantisation(graph)
+    if "rnnrt.quant" not in metadata:
+        if want is not None:
+            raise refusal("F21", "metadata", "key 'rnnrt.quant' is missing, the graph has int8 weights")
+    elif want is None or loads(metadata["rnnrt.quant"], "rnnrt.quant") != want:
+        raise refusal("F21", "rnnrt.quant", "does not describe the graph's int8 weights as this version quantises them")
+
+
 def _check_weights(graph: Graph, entries: list[Entry]) -> None:
     """Each weight of the graph is in the file as its op implies, and nothing else is. F26, F27."""
     found = {e.name: e for e in entries if not e.name.startswith(PROOF_PREFIX)}
-    for name, spec in graph.weights.items():
+    for name, spec in codec.stored_weights(graph).items():
         e = found.pop(name, None)
         if e is None:
             raise refusal("F26", name, "the weight is not in the file")
@@ -201,9 +212,10 @@ def _model(path: str, fd: int) -> ModelFile:
             raise refusal("F20", "rnnrt.requires", f"the graph needs {f!r}, which is not declared")
     if metadata["rnnrt.session"] != graph.session:
         raise refusal("F21", "rnnrt.session", f"says {metadata['rnnrt.session']!r:.40}, the graph {graph.session!r}")
+    _check_quant(metadata, graph)
     _check_weights(graph, entries)
     arrays = {e.name: _array(data, e) for e in entries}
-    weights = {name: arrays.pop(name) for name in graph.weights}
+    weights = {name: arrays.pop(name) for name in codec.stored_weights(graph)}
     proof = None
     if "rnnrt.proof" in metadata:
         total = sum(w.nbytes for w in weights.values())

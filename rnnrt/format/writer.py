@@ -27,7 +27,8 @@ _RESERVED = ("__metadata__", PROOF_PREFIX)
 def _check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The weights, contiguous, in the graph's names, shapes and dtypes; FormatError F26, F27."""
     out = {}
-    for name, spec in graph.weights.items():
+    specs = codec.stored_weights(graph)
+    for name, spec in specs.items():
         if name.startswith(_RESERVED):
             raise refusal("F26", name, "the name is reserved")
         if name not in weights:
@@ -38,7 +39,7 @@ def _check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> dict[str,
             raise refusal("F27", name, f"expected {spec.dtype} {tuple(spec.shape)}, got {w.dtype} {w.shape}")
         out[name] = np.ascontiguousarray(w).reshape(w.shape)  # NumPy makes a scalar one-dimensional
     for name in weights:
-        if name not in graph.weights:
+        if name not in specs:
             raise refusal("F26", name, "the graph names no such weight")
     return out
 
@@ -70,7 +71,7 @@ def encode(
     text = dumps(codec.graph_to_json(graph))
     codec.graph_from_json(loads(text, "rnnrt.graph"))
     tensors = _check_weights(graph, weights)
-    dtypes = {name: graph.weights[name].dtype for name in tensors}
+    dtypes = {name: spec.dtype for name, spec in codec.stored_weights(graph).items()}
     metadata = {
         "format": "rnnrt",
         "rnnrt.format_version": FORMAT_VERSION,
@@ -83,6 +84,9 @@ def encode(
         for name, v in values.items():
             tensors[name] = np.ascontiguousarray(v)
             dtypes[name] = v.dtype.name
+    quantised = codec.quantisation(graph)
+    if quantised is not None:
+        metadata["rnnrt.quant"] = dumps(quantised)
     if source_sha256:
         if len(source_sha256) != 64 or set(source_sha256) - set("0123456789abcdef"):
             raise refusal("F21", "rnnrt.source_sha256", "expected 64 hex digits")
@@ -135,7 +139,8 @@ def write(
     path
         The target; its directory takes the temporary file.
     weights
-        Name -> array, exactly ``graph.weights`` in names, shapes and dtypes (bfloat16 as uint16 bits).
+        Name -> array, exactly ``graph.weights`` in names, shapes and dtypes (bfloat16 as uint16 bits), and the
+        scales of int8 ones.
     proof
         At most :func:`rnnrt.format.proof.budget` bytes of expected values.
     source_sha256, producer

@@ -11,7 +11,19 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["INT8_INPUTS", "INT8_TINY", "NARROW_ROLES", "dequantise", "quantise", "scale_name", "scale_shape"]
+from .graph import Graph
+from .ops.spec import ShapeMismatch
+
+__all__ = [
+    "INT8_INPUTS",
+    "INT8_TINY",
+    "NARROW_ROLES",
+    "check_int8",
+    "dequantise",
+    "quantise",
+    "scale_name",
+    "scale_shapes",
+]
 
 #: op -> roles of its matrices; all of one node are of one dtype
 NARROW_ROLES: dict[str, tuple[str, ...]] = {
@@ -38,9 +50,31 @@ def _axis(role: str) -> int:
     return 0 if role == "embeddings" else 1
 
 
-def scale_shape(role: str, shape: tuple[int, ...]) -> tuple[int]:
-    """Shape of the scales of a matrix (rows, columns)."""
-    return (shape[_axis(role)],)
+def scale_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Tensor -> shape of the scales of each int8 weight that a node reads; ``(0,)`` where it has no meaning."""
+    roles = {w: role for n in graph.nodes for role, w in n.weights.items() if graph.weights[w].dtype == "int8"}
+    return {scale_name(w): graph.weights[w].shape[_axis(r) :][:1] or (0,) for w, r in roles.items()}
+
+
+def check_int8(graph: Graph) -> None:
+    """ShapeMismatch where an int8 weight is not a matrix that its op's kernels read, or its scale's name is taken."""
+    for n in graph.nodes:
+        roles = {r for r, w in n.weights.items() if graph.weights[w].dtype == "int8"}
+        if not roles:
+            continue
+        matrices = NARROW_ROLES.get(n.op, ())
+        if roles != set(matrices):
+            raise ShapeMismatch(f"{n.name}: of op {n.op}, int8 may be all of {list(matrices)}, got {sorted(roles)}")
+        if graph.tensors[n.outputs[0]].dtype != "float32":
+            raise ShapeMismatch(f"{n.name}: int8 weights of a layer that gives {graph.tensors[n.outputs[0]].dtype}")
+        for w in (n.weights[r] for r in roles):
+            if n.op != "embedding" and graph.weights[w].shape[0] > INT8_INPUTS:
+                raise ShapeMismatch(f"{w}: {graph.weights[w].shape[0]} rows, int8 allows {INT8_INPUTS}")
+            if scale_name(w) in graph.weights:
+                raise ShapeMismatch(f"{scale_name(w)}: the name of a scale is that of a weight")
+    axes = {(w, _axis(r)) for n in graph.nodes for r, w in n.weights.items() if graph.weights[w].dtype == "int8"}
+    if len(axes) != len({w for w, _ in axes}):
+        raise ShapeMismatch("an int8 weight is read as an embedding and as a kernel")
 
 
 def quantise(values: np.ndarray, role: str) -> tuple[np.ndarray, np.ndarray]:

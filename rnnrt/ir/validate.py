@@ -6,6 +6,7 @@ from typing import Any
 
 from .dims import BATCH, Dim, format_shape
 from .graph import Graph, TensorSpec
+from .narrow import check_int8
 from .ops import OPS, ShapeMismatch, infer_node
 from .ops.spec import check_attrs
 
@@ -73,6 +74,7 @@ def validate(graph: Graph) -> None:
                 raise ShapeMismatch(f"{w.name}: a {w.dtype} weight of a layer that gives {inferred[0][1]}")
             if any(isinstance(d, Dim) for d in shape) or tuple(shape) != tuple(w.shape):
                 raise ShapeMismatch(f"{w.name}: expected {tuple(shape)}, got {tuple(w.shape)}")
+    check_int8(graph)
     if set(graph.tensors) != set(defined):
         raise ShapeMismatch(f"tensor {sorted(set(graph.tensors) - set(defined))[0]!r} is made by nothing")
     for out in graph.outputs:

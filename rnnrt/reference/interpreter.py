@@ -10,6 +10,7 @@ import numpy as np
 from ..ir.dims import format_shape
 from ..ir.graph import Graph, Node
 from ..ir.halves import widen
+from ..ir.narrow import dequantise, scale_name
 from ..ir.ops import OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.passes.folded import folded_tensors
@@ -32,6 +33,7 @@ from . import (  # noqa: F401  (they register)
     shape,
     simple_rnn,
 )
+from .int8 import Int8Matrix
 from .registry import REFERENCE, OpCall
 
 __all__ = ["Interpreter", "ReferenceSession"]
@@ -47,20 +49,32 @@ class Interpreter:
     graph
         A validated graph.
     weights
-        Weight name -> array, as stored.
+        Weight name -> array, as stored, and the scales of int8 ones.
     dtype
         ``np.float64``, or ``np.float32`` for an estimate of float32's rounding.
+    nudge
+        Added to inputs of int8 products before they are rounded, see :class:`~rnnrt.reference.int8.Int8Matrix`.
     """
 
-    def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray], dtype: Any = np.float64) -> None:
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, np.ndarray], dtype: Any = np.float64, nudge: Any = 0.0
+    ) -> None:
         self.graph = graph
         self.dtype = np.dtype(dtype).type
         self._folded = folded_tensors(graph)
         self._attrs = {n.id: check_attrs(OPS[n.op], n.attrs) for n in graph.nodes}
         self._weights = {
-            n.id: {role: widen(weights[w]).astype(self.dtype) for role, w in n.weights.items()}
-            for n in graph.nodes
+            n.id: {role: self._weight(weights, role, w, nudge) for role, w in n.weights.items()} for n in graph.nodes
         }
+
+    def _weight(self, weights: Mapping[str, np.ndarray], role: str, name: str, nudge: Any) -> Any:
+        """A weight as the reference of an op takes it."""
+        if self.graph.weights[name].dtype != "int8":
+            return widen(weights[name]).astype(self.dtype)
+        scale = weights[scale_name(name)]
+        if role == "embeddings":
+            return dequantise(weights[name], scale, role).astype(self.dtype)
+        return Int8Matrix(weights[name], scale, role == "recurrent_kernel", nudge)
 
     def predict(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Outputs in the order of ``graph.outputs`` for arrays in the order of ``graph.inputs``.

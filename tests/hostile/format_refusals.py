@@ -46,6 +46,19 @@ def graph(fn):
     return edit(change)
 
 
+def int8_kernel(quant):
+    """A case whose graph has an int8 kernel; quant: its rnnrt.quant, None: none."""
+
+    def change(top, meta, data):
+        g = json.loads(meta["rnnrt.graph"])
+        g["weights"]["dense.kernel"]["dtype"] = "int8"
+        meta.update({"rnnrt.graph": json.dumps(g), "rnnrt.requires": '["int8"]'})
+        if quant is not None:
+            meta["rnnrt.quant"] = quant
+
+    return edit(change)
+
+
 def proof(fn):
     def change(top, meta, data):
         p = json.loads(meta["rnnrt.proof"])
@@ -188,13 +201,16 @@ CASES = {
     "F19": [meta("rnnrt.format_version", "2"), meta("rnnrt.format_version", "")],
     "F20": [
         meta("rnnrt.requires", '["complex_lstm"]'),
-        meta("rnnrt.requires", '["int8"]'),
+        meta("rnnrt.requires", '["int4"]'),
         edit(
             lambda t, m, d: m.update({"rnnrt.requires": '["int4"]', "rnnrt.new_key": "", "rnnrt.graph": "new"}) and None
         ),
-        graph(lambda g: g["weights"]["dense.bias"].__setitem__("dtype", "int8")),
+        graph(lambda g: g["weights"]["dense.kernel"].__setitem__("dtype", "int8")),
     ],
     "F21": [
+        int8_kernel(None),
+        int8_kernel('{"scheme":2,"scales":{"dense.kernel":"dense.kernel.scale"}}'),
+        int8_kernel('{"scheme":1,"scales":{}}'),
         meta("rnnrt.zebra", ""),
         meta("rnnrt.quant", "{}"),
         edit(lambda t, m, d: m.pop("rnnrt.graph") and None),
@@ -244,6 +260,8 @@ CASES = {
         graph(lambda g: g["nodes"][0].__setitem__("id", "")),
     ],
     "F25": [
+        graph(lambda g: g["weights"]["dense.bias"].__setitem__("dtype", "int8")),
+        graph(lambda g: g["weights"]["encoder/lstm.kernel"].__setitem__("dtype", "int8")),
         graph(lambda g: g["nodes"][0]["attrs"].__setitem__("units", 6)),
         graph(lambda g: g["nodes"][0]["attrs"].__setitem__("units", 0)),
         graph(lambda g: g["nodes"][0]["attrs"].pop("units")),
@@ -269,7 +287,12 @@ CASES = {
             sums=False,
         ),
     ],
-    "F27": [put(K, "shape", [4, 5]), put(K, "shape", [20]), put(K, "dtype", "I32")],
+    "F27": [
+        put(K, "shape", [4, 5]),
+        put(K, "shape", [20]),
+        put(K, "dtype", "I32"),
+        int8_kernel('{"scheme":1,"scales":{"dense.kernel":"dense.kernel.scale"}}'),
+    ],
     "F28": [
         edit(lambda t, m, d: m.pop("rnnrt.proof") and None),
         meta("rnnrt.proof", "{}"),

@@ -138,9 +138,20 @@ def test_max_error_bounds_the_proof(source, tmp_path):
     assert not (tmp_path / "b.rnnrt").exists()
 
 
-@pytest.mark.parametrize("options", [{"weights": "float16"}, {"weights": "int8"}, {"calibration": [1]}])
-def test_what_is_not_there_yet_is_said(source, tmp_path, options):
-    with pytest.raises(ConversionError, match="not supported yet"):
+@pytest.mark.parametrize(
+    "options,why",
+    [
+        ({"weights": "int4"}, "expected one of float32, float16, int8"),
+        ({"calibration": [1]}, "ask for one of them"),
+        ({"weights": "int8", "max_error": -1}, "expected a number from 0"),
+        ({"weights": "int8", "calibration": [np.ones(3), np.ones(3)]}, "the model takes 1 inputs"),
+        ({"weights": "int8", "calibration": {"other": np.ones(3)}}, "expected arrays for"),
+        ({"weights": "int8", "calibration": np.ones((1, 2, 3, 4, 5, 6))}, "calibration: input .*expected"),
+        ({"weights": "float16", "calibration": np.ones((0, 2))}, "an array is empty"),
+    ],
+)
+def test_options_of_weights_are_checked(source, tmp_path, options, why):
+    with pytest.raises(ConversionError, match=why):
         convert(source, **options)
     assert not (tmp_path / "model.rnnrt").exists()
 

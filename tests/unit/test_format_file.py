@@ -1,6 +1,7 @@
 """Writer and reader: round trip, determinism, the safetensors package, all or nothing on disk."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 
 from rnnrt.errors import FormatError
 from rnnrt.format import codec, reader, writer
+from rnnrt.format.codec import fingerprint
 from rnnrt.format.reader import read
 from rnnrt.format.writer import write
 from rnnrt.ir.graph import WeightSpec
+from rnnrt.ir.narrow import quantise
 
 MODELS = {
     "lstm": (lstm_graph(), proof_of(lstm_graph())),
@@ -280,10 +283,32 @@ def test_metadata_is_checked(tmp_path, options):
     assert not os.listdir(tmp_path)
 
 
-def test_a_dtype_that_the_runtime_lacks_is_declared_and_refused(tmp_path):
+def int8_model():
     graph = lstm_graph()
-    graph.weights["dense.bias"] = WeightSpec("dense.bias", (4,), "int8")
-    write(tmp_path / "m.rnnrt", graph, weights_of(graph))
+    weights = weights_of(graph)
+    graph.weights["dense.kernel"] = WeightSpec("dense.kernel", graph.weights["dense.kernel"].shape, "int8")
+    weights["dense.kernel"], weights["dense.kernel.scale"] = quantise(weights["dense.kernel"], "kernel")
+    return graph, weights
+
+
+def test_int8_weights_come_back_with_their_scales(tmp_path):
+    graph, weights = int8_model()
+    write(tmp_path / "m.rnnrt", graph, weights)
+    file = read(tmp_path / "m.rnnrt")
+    assert set(file.weights) == set(weights)
+    assert all(np.array_equal(file.weights[k], w) and file.weights[k].dtype == w.dtype for k, w in weights.items())
+    quant = json.loads(file.metadata["rnnrt.quant"])
+    assert quant == {"scheme": 1, "scales": {"dense.kernel": "dense.kernel.scale"}}
+    other = {**weights, "dense.kernel.scale": weights["dense.kernel.scale"] * 2}
+    assert fingerprint(graph, other) != file.fingerprint == fingerprint(graph, weights)
+    del weights["dense.kernel.scale"]
+    with pytest.raises(FormatError, match=r"dense\.kernel\.scale: the weight is missing \[F26\]"):
+        write(tmp_path / "n.rnnrt", graph, weights)
+
+
+def test_a_dtype_that_the_runtime_lacks_is_declared_and_refused(tmp_path, monkeypatch):
+    write(tmp_path / "m.rnnrt", *int8_model())
+    monkeypatch.setattr("rnnrt.format.reader.SUPPORTED_FEATURES", frozenset())
     with pytest.raises(FormatError, match=r"rnnrt\.requires: this version of rnnrt cannot do 'int8' \[F20\]"):
         read(tmp_path / "m.rnnrt")
 
