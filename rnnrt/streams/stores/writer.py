@@ -268,7 +268,7 @@ class Writer:
     def flushing(self) -> list[Future[int]]:
         """What to wait for until everything is durable."""
         with self.changed:
-            return [s.flush() for s in self._streams.values()]
+            return [s.flush() for s in list(self._streams.values())]
 
     def flush(self) -> None:
         """Wait until everything is durable; raises the first error."""
@@ -278,7 +278,7 @@ class Writer:
     def first_error(self) -> StateError | None:
         """An error of some stream, if there is one."""
         with self.changed:
-            return next((e for s in self._streams.values() if (e := s.lost or s.error) is not None), None)
+            return next((e for s in list(self._streams.values()) if (e := s.lost or s.error) is not None), None)
 
     def on_tick(self, pool: Any) -> None:
         """Call ``pool.tick()`` each third of a lease as long as the pool lives."""
@@ -319,7 +319,7 @@ class Writer:
         """In the child of a fork: the streams are the parent's."""
         self.changed = threading.Condition()  # the parent's may be locked for ever
         self._thread, self._stop, self._abandoned = None, True, True
-        for s in self._streams.values():
+        for s in list(self._streams.values()):
             s._waiters, s._left = [], []
             s.lost = StateError(f"stream {s.id!r} is the parent's; open it here with a store made after the fork")
         self._streams, self._queue = {}, {}
@@ -378,7 +378,7 @@ class Writer:
             self._next_beat = now + min(self._backoff, store.lease / 3)
             error = _caused(StateError(f"{store}: {e}"), e)
             with self.changed:
-                for s in self._streams.values():
+                for s in list(self._streams.values()):
                     s.error = s.error or error
 
     def _write(self, streams: list[Stream]) -> None:
