@@ -47,7 +47,11 @@ _STATES = [
 
 
 def _merged(name: str, config=None, one_mask=False):
-    second = Layer("Masking", {"mask_value": 1.0}, ("y",), "b") if not one_mask else Layer("Dropout", {"rate": 0.5}, ("y",), "b")
+    second = (
+        Layer("Masking", {"mask_value": 1.0}, ("y",), "b")
+        if not one_mask
+        else Layer("Dropout", {"rate": 0.5}, ("y",), "b")
+    )
     return functional(
         f"masks/{name.lower()}{'_one' if one_mask else ''}{'_time' if config else ''}",
         [
