@@ -27,7 +27,8 @@ _KEEPS_IDS = ("cast", "not_equal", "logical_and", "logical_or")
 class Streamability:
     """The verdict.
 
-    ok; layer and reason where not; marks: tensor -> ``step | sequence | constant``; tensors: the graph's
+    ok; layer and reason where not; marks: tensor -> ``step | sequence | constant``, or ``folded`` for what each
+    step has of its own inside a TimeDistributed; tensors: the graph's
     tensors with the time axis freed (:data:`TIME`), only where ok.
     """
 
