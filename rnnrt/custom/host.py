@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import BackendError
 from ..ir.dims import Dim
 from ..ir.graph import Graph, Node
+from ..ir.halves import widen
 from ..ir.ops import OPS
 from ..ir.ops.host import HOST_OPS, signature_of
 from ..ir.ops.spec import check_attrs
@@ -33,7 +34,7 @@ def hosts_of(graph: Graph, weights: Mapping[str, np.ndarray]) -> dict[str, Calla
         attrs = check_attrs(OPS[node.op], node.attrs)
         arrays = {}
         for role, name in node.weights.items():
-            arrays[role] = np.asarray(weights[name], np.float32).view()
+            arrays[role] = widen(weights[name]).astype(np.float32, copy=False).view()
             arrays[role].flags.writeable = False
         cls = _Cell if node.op == "host_cell" else _Layer
         out[node.id] = cls(definition_of(node, attrs, input_shapes(node, graph)), attrs, arrays)
