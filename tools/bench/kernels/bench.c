@@ -1,5 +1,6 @@
 /* Times the kernels against a pure read loop over the same bytes: microseconds per step, minima of many runs.
- * bench [table ...]: avx512 and avx2 where the CPU has them. */
+ * bench [table ...]: avx512 and avx2 where the CPU has them.
+ * bench narrow: only float16 and int8 weights beside float32. */
 #include "common.h"
 
 #if defined(__x86_64__)
@@ -18,10 +19,26 @@ typedef struct job {
     int flip;
 } job;
 
-static job make(const rnnrt_kernels *k, int kind, int reset_after, int64_t u, int64_t d, int64_t rows, int64_t steps)
+/* floats within +-scale become halves (truncated) or counts of scale / 127, in place */
+static void narrow(int dtype, float *w, int64_t n, float scale)
 {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, w + i, 4);
+        const int32_t e = (int32_t)(bits >> 23 & 255) - 112;
+        if (dtype == RNNRT_F16)
+            ((uint16_t *)w)[i] = (uint16_t)((bits >> 16 & 0x8000u) | (e > 0 ? (uint32_t)e << 10 | (bits >> 13 & 0x3ffu) : 0));
+        else if (dtype == RNNRT_I8)
+            ((int8_t *)w)[i] = (int8_t)rintf(w[i] / scale * 127);
+    }
+}
+
+static job make_as(const rnnrt_kernels *k, int dtype, int kind, int reset_after, int64_t u, int64_t d, int64_t rows,
+                   int64_t steps)
+{
+    k = rnnrt_kernels_of(k, dtype);
     job j = {.k = k, .rows = rows, .steps = steps};
-    j.cell = (rnnrt_cell){.kind = kind, .reset_after = reset_after, .units = u, .features = d,
+    j.cell = (rnnrt_cell){.dtype = dtype, .kind = kind, .reset_after = reset_after, .units = u, .features = d,
                           .activation = {.kind = RNNRT_ACT_TANH},
                           .recurrent_activation = {.kind = RNNRT_ACT_SIGMOID}};
     const int64_t n = u * (kind == RNNRT_CELL_LSTM ? 4 : kind == RNNRT_CELL_GRU ? 3 : 1);
@@ -35,8 +52,15 @@ static job make(const rnnrt_kernels *k, int kind, int reset_after, int64_t u, in
         bias[i] = 0.1f * random_unit();
     k->cell_sizes(&j.cell, &j.sizes);
     j.packed = aligned(j.sizes.packed_bytes);
-    const rnnrt_cell_weights w = {.kernel = kernel, .recurrent = recurrent, .bias = bias};
+    rnnrt_cell_weights w = {.dtype = dtype, .kernel = kernel, .recurrent = recurrent, .bias = bias};
+    float *scales = floats(n);
+    for (int64_t i = 0; i < n; i++)
+        scales[i] = scale / 127;
+    w.kernel_scale = w.recurrent_scale = scales;
+    narrow(dtype, kernel, d * n, scale);
+    narrow(dtype, recurrent, u * n, scale);
     k->cell_pack(&j.cell, &w, j.packed);
+    free(scales);
     j.cell.packed = j.packed;
     free(kernel);
     free(recurrent);
@@ -53,6 +77,10 @@ static job make(const rnnrt_kernels *k, int kind, int reset_after, int64_t u, in
     memset(j.h[1], 0, (size_t)(rows * u) * 4);
     memset(j.c, 0, (size_t)(rows * u) * 4);
     return j;
+}
+static job make(const rnnrt_kernels *k, int kind, int reset_after, int64_t u, int64_t d, int64_t rows, int64_t steps)
+{
+    return make_as(k, RNNRT_F32, kind, reset_after, u, d, rows, steps);
 }
 static void drop(job *j)
 {
@@ -194,6 +222,32 @@ static double cell_flops(const rnnrt_cell *c)
     return 2 * gates * (double)c->units * (double)(c->units + c->features);
 }
 
+/* float32 | float16 | int8, with the speed-up over float32; the dtypes take turns, since the machine is shared */
+static void bench_narrow(const rnnrt_kernels *k)
+{
+    static const int dtypes[] = {RNNRT_F32, RNNRT_F16, RNNRT_I8};
+    static const struct { const char *name; int kind, reset_after, rows, steps; } shapes[] = {
+        {"LSTM step", RNNRT_CELL_LSTM, 0, 1, 1}, {"LSTM T=20, us/step", RNNRT_CELL_LSTM, 0, 1, 20},
+        {"LSTM 16 rows", RNNRT_CELL_LSTM, 0, 16, 1}, {"GRU step", RNNRT_CELL_GRU, 1, 1, 1},
+        {"SimpleRNN step", RNNRT_CELL_SIMPLE_RNN, 0, 1, 1},
+    };
+    printf("%s: D=64, us, float32 | float16 (x) | int8 (x)\n", k->name);
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int u = 64; u <= 1024; u *= 2) {
+            job j[3];
+            double best[3] = {1e9, 1e9, 1e9};
+            for (int t = 0; t < 3; t++)
+                j[t] = make_as(k, dtypes[t], shapes[s].kind, shapes[s].reset_after, u, 64, shapes[s].rows, shapes[s].steps);
+            for (int turn = 0; turn < 5; turn++)
+                for (int t = 0; t < 3; t++)
+                    best[t] = fmin(best[t], best_of(shapes[s].steps > 1 ? sequence : one_step, j + t) / shapes[s].steps);
+            printf("  %-20s U %4d  %9.3f | %9.3f (%.2f) | %9.3f (%.2f)  %6.0f KB of float32\n", shapes[s].name, u, best[0],
+                   best[1], best[0] / best[1], best[2], best[0] / best[2], (double)j[0].sizes.packed_bytes / 1024);
+            for (int t = 0; t < 3; t++)
+                drop(j + t);
+        }
+}
+
 static void bench_table(const rnnrt_kernels *k)
 {
     const int wide = !strcmp(k->name, "avx512");
@@ -302,10 +356,18 @@ static void bench_table(const rnnrt_kernels *k)
 
 int main(int argc, char **argv)
 {
-    static const rnnrt_kernels *const all[] = {&rnnrt_kernels_avx512, &rnnrt_kernels_avx2, &rnnrt_kernels_portable};
+    static const rnnrt_kernels *const all[] = {&rnnrt_kernels_avx512_vnni, &rnnrt_kernels_avx512, &rnnrt_kernels_avx2,
+                                               &rnnrt_kernels_portable};
     const rnnrt_fpenv env = rnnrt_fpenv_enter();
-    for (int k = 0; k < 3; k++) {
-        int wanted = argc < 2 && k < 2;
+    if (argc > 1 && !strcmp(argv[1], "narrow")) {
+        for (int k = 0; k < 3; k++)
+            if (runs(all[k]))
+                bench_narrow(all[k]);
+        rnnrt_fpenv_leave(env);
+        return 0;
+    }
+    for (int k = 0; k < 4; k++) {
+        int wanted = argc < 2 && k > 0 && k < 3; /* avx512_vnni is avx512 but for int8 */
         for (int i = 1; i < argc; i++)
             wanted |= !strcmp(argv[i], all[k]->name);
         if (wanted && runs(all[k]))
