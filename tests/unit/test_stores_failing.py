@@ -71,6 +71,30 @@ def test_what_failed_is_tried_again_without_being_asked():
     store.close()
 
 
+def test_a_heartbeat_that_fails_is_told():
+    class Deaf(MemoryStore):
+        deaf = True
+
+        def beat(self, owner, lease):
+            if self.deaf:
+                raise OSError("no route to host")
+            super().beat(owner, lease)
+
+    store = Deaf(lease=0.3)
+    s = MODEL.session(id="a", store=store)
+    end = time.monotonic() + 10
+    while s.store_error is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert "does not hear that this process lives: no route to host" in str(s.store_error)
+    store.deaf = False
+    while s.store_error is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert s.store_error is None
+    s.step(X[:, 0])
+    s.close()
+    store.close()
+
+
 def test_closing_while_the_store_fails():
     store = _Broken()
     s = MODEL.session(id="a", store=store)

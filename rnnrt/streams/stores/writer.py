@@ -153,6 +153,7 @@ class Writer:
         self._retry_at = 0.0
         self._backoff = BACKOFF[0]
         self._next_beat = self._next_sweep = 0.0
+        self._beat_error: StateError | None = None
         self._ticks: weakref.WeakSet[Any] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         _WRITERS.add(self)
@@ -376,10 +377,17 @@ class Writer:
                 store.sweep(store.ttl)
         except Exception as e:
             self._next_beat = now + min(self._backoff, store.lease / 3)
-            error = _caused(StateError(f"{store}: {e}"), e)
-            with self.changed:
-                for s in list(self._streams.values()):
-                    s.error = s.error or error
+            self._tell(_caused(StateError(f"{store} does not hear that this process lives: {e}"), e))
+        else:
+            self._tell(None)
+
+    def _tell(self, error: StateError | None) -> None:
+        """What the last heartbeat gave, to streams without an error of their own."""
+        with self.changed:
+            for s in list(self._streams.values()):
+                if s.error is None or s.error is self._beat_error:
+                    s.error = error
+            self._beat_error = error
 
     def _write(self, streams: list[Stream]) -> None:
         """Save the latest of each, then give back those that leave."""
