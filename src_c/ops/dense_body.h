@@ -63,14 +63,13 @@ static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *p
 /* rowwise activations read one row of the linear part from scratch */
 static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
 {
-    (void)err;
     const rnnrt_plan_tensor *x = &s->plan->tensors[op->in[0]];
     int64_t rows = 1;
     for (int i = 0; i < x->rank - 1; i++)
         rows *= s->dims[x->dims[i]];
     *scratch = rowwise(op->attr[A_ACT]) ? 2 * rnnrt_round64(op->attr[A_OUTPUTS] * (int64_t)sizeof(REAL)) : 0;
     *cost = rows * op->attr[A_INPUTS] * op->attr[A_OUTPUTS] / 16 + 20;
-    return RNNRT_OK;
+    return rnnrt_axes_agree(s, op, x->rank - 1, err);
 }
 
 static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_DENSE *d, int64_t rows, const REAL *x, REAL *y)

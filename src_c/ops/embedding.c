@@ -134,4 +134,15 @@ static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
     return RNNRT_OK;
 }
 
-const rnnrt_op_class rnnrt_op_embedding = {"embedding", check, prepared_bytes, prepare, NULL, precheck, run, 1};
+static int32_t size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
+{
+    const rnnrt_plan_tensor *x = &s->plan->tensors[op->in[0]];
+    int64_t n = 1;
+    for (int i = 0; i < x->rank; i++)
+        n *= s->dims[x->dims[i]];
+    *scratch = 0;
+    *cost = n * (op->attr[A_OUTPUT_DIM] / 8 + 2);
+    return rnnrt_axes_agree(s, op, x->rank, err);
+}
+
+const rnnrt_op_class rnnrt_op_embedding = {"embedding", check, prepared_bytes, prepare, size, precheck, run, 1};

@@ -125,6 +125,16 @@ static inline int64_t rnnrt_dtype_size(int64_t dtype)
     }
 }
 
+/* RNNRT_ESHAPE unless the first `axes` axes of the first input and the first output are equally long. */
+static inline int32_t rnnrt_axes_agree(const rnnrt_sizes *s, const rnnrt_op *op, int64_t axes, rnnrt_error *err)
+{
+    const rnnrt_plan_tensor *x = &s->plan->tensors[op->in[0]], *y = &s->plan->tensors[op->out[0]];
+    for (int64_t i = 0; i < axes; i++)
+        if (s->dims[x->dims[i]] != s->dims[y->dims[i]])
+            return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[y->dims[i]], s->dims[x->dims[i]]);
+    return RNNRT_OK;
+}
+
 static inline int64_t rnnrt_round64(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
 
 #endif

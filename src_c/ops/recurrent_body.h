@@ -58,6 +58,10 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
         if (t->dtype != REAL_DTYPE || t->rank != 2 || !const_dim(p, t, 1, u))
             return rnnrt_fail(err, RNNRT_EINVAL, op->index, 4, 0);
     }
+    /* state rows are the model's batch; a layer of other rows keeps its state in scratch */
+    const rnnrt_plan_dim *rows = &p->dims[x->dims[0]];
+    if (d->n_state && (rows->kind != RNNRT_DIM_SYMBOL || rows->a != 0))
+        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 8, 0);
     if (masked) {
         const rnnrt_plan_tensor *m = &p->tensors[d->mask];
         if (m->dtype != RNNRT_BOOL || m->rank != 2 || !m->timed)
@@ -152,6 +156,12 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     for (int64_t i = 0; i < op->desc->n_init; i++)
         if (s->dims[p->tensors[op->init[i]].dims[0]] != batch)
             return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[op->init[i]].dims[0]], batch);
+    for (int64_t i = 1; i < op->desc->n_out; i++)
+        if (s->dims[p->tensors[op->out[i]].dims[0]] != batch)
+            return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[op->out[i]].dims[0]], batch);
+    int32_t rc = rnnrt_axes_agree(s, op, op->desc->flags & RNNRT_OP_SEQUENCES ? 2 : 1, err);
+    if (rc)
+        return rc;
     T_CELL cell = TYPED(cell_of)(p, op);
     *scratch = TYPED(scratch_layout)(TYPED(kernels_for)(p, s->kernels, op), &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
     *cost = batch * steps * (cell.units + cell.features) * cell.units * gates_of(cell.kind) / 16 + 40 * steps;
