@@ -475,12 +475,16 @@ cdef class PoolCore:
 
     def advance(self, batch):
         """({id: y}, {id: exception}) of one step of each stream named."""
-        cdef list keys = list(batch), values = list(batch.values())
-        cdef dict results = {}, errors = {}
+        cdef dict results = dict(batch), errors = {}  # of the right size and order from the start
+        cdef list keys = list(results), values = list(results.values())
         cdef Py_ssize_t at = 0, n = len(keys)
         if not self.fast:
+            results = {}
             self._step_slow(keys, values, results, errors)
             return results, errors
+        # each x gives way to its y
         while at < n:
             at = self._step_some(keys, values, at, min(n, at + self.max_batch), results, errors)
+        for key in errors:
+            del results[key]
         return results, errors
