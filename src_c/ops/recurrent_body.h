@@ -58,10 +58,6 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
         if (t->dtype != REAL_DTYPE || t->rank != 2 || !const_dim(p, t, 1, u))
             return rnnrt_fail(err, RNNRT_EINVAL, op->index, 4, 0);
     }
-    /* state rows are the model's batch; a layer of other rows keeps its state in scratch */
-    const rnnrt_plan_dim *rows = &p->dims[x->dims[0]];
-    if (d->n_state && (rows->kind != RNNRT_DIM_SYMBOL || rows->a != 0))
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 8, 0);
     if (masked) {
         const rnnrt_plan_tensor *m = &p->tensors[d->mask];
         if (m->dtype != RNNRT_BOOL || m->rank != 2 || !m->timed)
