@@ -23,7 +23,10 @@ CELLS = {
     "gru before": ("gru", {"reset_after": False}),
     "simple_rnn": ("simple_rnn", {}),
     "lstm relu": ("lstm", {"activation": Activation("relu"), "recurrent_activation": Activation("hard_sigmoid_k2")}),
-    "gru softmax": ("gru", {"activation": Activation("softmax"), "recurrent_activation": Activation("hard_sigmoid_k3")}),
+    "gru softmax": (
+        "gru",
+        {"activation": Activation("softmax"), "recurrent_activation": Activation("hard_sigmoid_k3")},
+    ),
     "lstm no bias": ("lstm", {"use_bias": False}),
 }
 VECTOR = [n for n in BITWISE if n != "oracle"]

@@ -43,10 +43,10 @@ _MODULES = (
     policies,
     masks,
     wrappers,
-    merging,
     convolution,
     statistics,
     attention,
+    merging,
     wiring,
     conv_lstm,
 )

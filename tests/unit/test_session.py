@@ -169,7 +169,10 @@ def test_fork_and_reset():
 BAD_STATES = {
     "unknown": (lambda st: {**st, "gru/x": st["gru/h"]}, "unknown state 'gru/x'"),
     "missing": (lambda st: {k: v for k, v in st.items() if k != "lstm/c"}, "state 'lstm/c' is missing"),
-    "shape": (lambda st: {**st, "lstm/c": np.zeros((2, 5))}, r"state 'lstm/c': expected \(2, 4\), got float64 \(2, 5\)"),
+    "shape": (
+        lambda st: {**st, "lstm/c": np.zeros((2, 5))},
+        r"state 'lstm/c': expected \(2, 4\), got float64 \(2, 5\)",
+    ),
     "dtype": (lambda st: {**st, "lstm/c": np.full((2, 4), "a")}, "state 'lstm/c'"),
     "kind": (lambda st: [1], "a dict of arrays"),
 }
@@ -253,9 +256,7 @@ def test_state_inputs_of_a_decoder():
     b = Builder()
     x = b.input("token", None, 3)
     h, c = b.input("h0", 4, role="state"), b.input("c0", 4, role="state")
-    y, hn, cn = b.add(
-        "lstm", "decoder", x, units=4, return_sequences=True, return_state=True, initial_state=(h, c)
-    )
+    y, hn, cn = b.add("lstm", "decoder", x, units=4, return_sequences=True, return_state=True, initial_state=(h, c))
     model = model_of(*b.done(y, hn, cn))
     x, h0, c0 = _x(2, 7, 3), _x(2, 4, seed=1), _x(2, 4, seed=2)
     want = model.predict([x, h0, c0])

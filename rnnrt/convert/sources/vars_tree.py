@@ -81,7 +81,8 @@ class VarsTree:
         return here
 
     def _in_names(self, path: tuple[str, ...]) -> h5py.Group | None:
-        here, parts = self._joined, []
+        here = self._joined
+        parts: list[str] = []
         for part in path:
             names: tuple[str | None, ...] = ROOTS if part == "layers" else (part,)
             if parts and parts[-1] == _GAPS:

@@ -169,9 +169,7 @@ def _masks(c: LayerCall, given: dict[str, Value], has_key: bool) -> tuple[list[V
     return masks, {**flags, "attention_mask": pairs is not None}
 
 
-@layer(
-    "EinsumDense", options=("equation", "output_shape", "bias_axes", "activation"), weighted=True, mask="stop"
-)
+@layer("EinsumDense", options=("equation", "output_shape", "bias_axes", "activation"), weighted=True, mask="stop")
 def einsum_dense(c: LayerCall) -> list[Value]:
     """Equations that contract the last axes of the input and put new axes in their place."""
     equation = c.get("equation")
