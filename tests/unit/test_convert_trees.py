@@ -15,6 +15,9 @@ from rnnrt.errors import ConversionError
 K = arrays(*[s for _ in range(4) for s in ((3, 12), (3, 12), (12,))], (3, 2), (2,), (2, 2), (2,))
 
 
+_OLD = "_layer_checkpoint_dependencies"
+
+
 def _layers(n=4):
     return [
         input_layer("x", (None, 5, 3)),
@@ -51,12 +54,9 @@ def _tree(root, step):
 
 
 @pytest.mark.parametrize("joined", [False, True])
-@pytest.mark.parametrize("root, step", [("layers", 1), ("_layer_checkpoint_dependencies", 1)])
-@pytest.mark.parametrize("twice", [False, True])
-def test_folders_of_every_writer(root, step, joined, twice, tmp_path):
-    if twice and root == "layers":
-        pytest.skip("only the older folder counts layers twice")
-    got = build(_file(tmp_path / "m.keras", _tree(root, 2 if twice else step), joined)).weights
+@pytest.mark.parametrize("root, step", [("layers", 1), (_OLD, 1), (_OLD, 2)])  # the older one may count twice
+def test_folders_of_every_writer(root, step, joined, tmp_path):
+    got = build(_file(tmp_path / "m.keras", _tree(root, step), joined)).weights
     for k in range(4):
         np.testing.assert_array_equal(got[f"rec{k}.kernel"], K[3 * k])
         np.testing.assert_array_equal(got[f"rec{k}.bias"], K[3 * k + 2])
@@ -66,7 +66,7 @@ def test_folders_of_every_writer(root, step, joined, twice, tmp_path):
 
 @pytest.mark.parametrize("joined", [False, True])
 def test_eleven_layers_count_by_number_not_by_letters(joined, tmp_path):
-    root = "_layer_checkpoint_dependencies"
+    root = _OLD
     kernels = arrays(*[(2, 2)] * 11)
     tree = {(root, f"dense_{2 * k}" if k else "dense"): [a] for k, a in enumerate(kernels)}
     model = sequential(
@@ -79,7 +79,7 @@ def test_eleven_layers_count_by_number_not_by_letters(joined, tmp_path):
 
 @pytest.mark.parametrize("joined", [False, True])
 def test_nested_models_in_the_older_folders(joined, tmp_path):
-    root = "_layer_checkpoint_dependencies"
+    root = _OLD
     inner = sequential(input_layer("i", (None, 3)), layer("Dense", "one", units=2), name="sub")
     layers = [
         input_layer("x", (None, 3), functional=True),
@@ -95,14 +95,14 @@ def test_nested_models_in_the_older_folders(joined, tmp_path):
 
 @pytest.mark.parametrize("joined", [False, True])
 def test_weights_alone_beside_their_architecture(joined, tmp_path):
-    with zipfile.ZipFile(_file(tmp_path / "m.keras", _tree("_layer_checkpoint_dependencies", 2), joined)) as z:
+    with zipfile.ZipFile(_file(tmp_path / "m.keras", _tree(_OLD, 2), joined)) as z:
         (tmp_path / "m.weights.h5").write_bytes(z.read("model.weights.h5"))
     got = build(tmp_path / "m.weights.h5", architecture=sequential(*_layers())).weights
     np.testing.assert_array_equal(got["rec3.recurrent_kernel"], K[10])
 
 
 def test_a_layer_that_is_missing_is_said(tmp_path):
-    tree = _tree("_layer_checkpoint_dependencies", 2)
-    del tree["_layer_checkpoint_dependencies", "dense_2"]
+    tree = _tree(_OLD, 2)
+    del tree[_OLD, "dense_2"]
     with pytest.raises(ConversionError, match="b: 2 arrays expected in layers/dense_1, the file has 0"):
         build(_file(tmp_path / "m.keras", tree, True))
