@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
 
 import numpy as np  # noqa: E402
+from build import Keras  # noqa: E402
 from cases import chance, chance_masks  # noqa: E402
 from cases.case import Case, Tolerance  # noqa: E402
 
 import rnnrt  # noqa: E402
-from build import Keras  # noqa: E402
 from rnnrt.convert import build  # noqa: E402
 from rnnrt.ir.passes.streamability import analyse  # noqa: E402
 from rnnrt.reference import Interpreter  # noqa: E402

@@ -27,10 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
 
 import numpy as np  # noqa: E402
+from build import Keras  # noqa: E402
 from cases import ALL, Case  # noqa: E402
 from cases.golden import FOLDER, sample  # noqa: E402
-
-from build import Keras  # noqa: E402
 
 # Above this Keras's two precisions do not agree on what the case means, and it is no golden.
 MAX_KERAS_ERROR = 1e-3
