@@ -1,6 +1,6 @@
 """Which backend and which kernel table a load gets.
 
-``RNNRT_ISA`` names a kernel table (``avx512 avx2 portable oracle``); ``RNNRT_BLAS=always`` runs the matrix
+``RNNRT_ISA`` names a kernel table (``avx512_vnni avx512 avx2 portable oracle``); ``RNNRT_BLAS=always`` runs the matrix
 products through scipy's BLAS with the gates fused behind them. Both are read at each load.
 """
 

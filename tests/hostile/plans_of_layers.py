@@ -1,14 +1,15 @@
-"""Plans of convolutions, statistics and attention, for the tests that damage them."""
+"""Plans of convolutions, statistics, attention and narrow weights, for the tests that damage them."""
 
 from __future__ import annotations
 
 from cases.graphs import Builder
 
+from rnnrt.convert.narrow import narrow
 from rnnrt.ir.activations import Activation
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
 
-__all__ = ["attention", "convolutions", "statistics"]
+__all__ = ["attention", "convolutions", "float16", "int8", "statistics"]
 
 
 def _table(b: Builder, width: int) -> str:
@@ -101,3 +102,25 @@ def attention():
     (split,) = b.add("reshape", "split", heads, target_shape=(-1, 2, 3))
     (out,) = b.add("einsum_dense", "out", split, contracted=2, new_axes=(5,), bias_axes=1)
     return lower(*b.done(out, scores), native.op_kinds())
+
+
+def _narrow(asked: str):
+    b = Builder()
+    e = _table(b, 5)
+    (y,) = b.add("gru", "gru", e, units=4, return_sequences=True)
+    (y,) = b.add("gru", "before", y, units=4, return_sequences=True, reset_after=False)
+    (y,) = b.add("lstm", "lstm", y, units=17, return_sequences=True, mask=b.add("masking", "marks", y)[0])
+    (y,) = b.add("simple_rnn", "rnn", y, units=3, activation=Activation("softmax"))
+    (y,) = b.add("dense", "dense", y, units=4, activation=Activation("glu"))
+    graph, weights, _ = narrow(*b.done(y, e), asked)
+    return lower(graph, weights, native.op_kinds())
+
+
+def float16():
+    """Every op that reads halves."""
+    return _narrow("float16")
+
+
+def int8():
+    """Every op that reads int8 and scales."""
+    return _narrow("int8")

@@ -11,7 +11,7 @@ import os
 import numpy as np
 import pytest
 from cases.graphs import Builder
-from plans_of_layers import attention, convolutions, statistics
+from plans_of_layers import attention, convolutions, float16, int8, statistics
 
 from rnnrt.custom import given
 from rnnrt.custom.host import hosts_of
@@ -161,6 +161,8 @@ PLANS = {
     "convolutions": convolutions,
     "statistics": statistics,
     "attention": attention,
+    "float16": float16,
+    "int8": int8,
 }
 every_plan = pytest.mark.parametrize("make", PLANS.values(), ids=PLANS)
 
