@@ -207,7 +207,7 @@ def convert(
     streams, message = stream_facts(built.graph)
     return ConversionReport(
         path=target,
-        summary=graph_summary(built.graph),
+        summary=graph_summary(built.graph, sum(w.nbytes for w in built.weights.values())),
         params=parameter_count(built.graph),
         nbytes=nbytes,
         session=built.graph.session,

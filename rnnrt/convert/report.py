@@ -198,7 +198,8 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def graph_summary(graph: Graph) -> str:
-    """The table of a graph's layers with its total."""
+def graph_summary(graph: Graph, nbytes: int | None = None) -> str:
+    """The table of a graph's layers with its total; nbytes: of the weights as stored, 4 each where not given."""
     params = parameter_count(graph)
-    return summary_table(layer_rows(graph), graph.name, [("Total params", f"{params:,} ({size_text(4 * params)})")])
+    size = size_text(4 * params if nbytes is None else nbytes)
+    return summary_table(layer_rows(graph), graph.name, [("Total params", f"{params:,} ({size})")])
