@@ -201,13 +201,13 @@ static int32_t run_in(rnnrt_pool *p, rnnrt_workspace *ws, const int64_t *rows, c
     if (rc)
         return rc;
     const table *t = atomic_load_explicit(&p->chunks, memory_order_acquire);
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; rb && i < count; i++)
         memcpy(ws->rows + (size_t)i * rb, row_at(p, t, rows[i]), rb);
     if (p->restarts)
         restart(p, ws->rows, count);
     if ((rc = rnnrt_execute(m, ws, call, ws->rows, 1, err)))
         return rc;
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; rb && i < count; i++)
         memcpy(row_at(p, t, rows[i]), ws->rows + (size_t)i * rb, rb);
     return RNNRT_OK;
 }
@@ -232,7 +232,7 @@ int32_t rnnrt_pool_get_rows_cpu(rnnrt_pool *p, const int64_t *rows, int64_t coun
     int32_t rc = check_rows(p, rows, count, err);
     size_t rb = (size_t)p->model->plan.row_bytes;
     const table *t = atomic_load(&p->chunks);
-    for (int64_t i = 0; !rc && i < count; i++)
+    for (int64_t i = 0; !rc && rb && i < count; i++)
         memcpy((char *)out + (size_t)i * rb, row_at(p, t, rows[i]), rb);
     return rc;
 }
@@ -242,7 +242,7 @@ int32_t rnnrt_pool_set_rows_cpu(rnnrt_pool *p, const int64_t *rows, int64_t coun
     int32_t rc = check_rows(p, rows, count, err);
     size_t rb = (size_t)p->model->plan.row_bytes;
     const table *t = atomic_load(&p->chunks);
-    for (int64_t i = 0; !rc && i < count; i++) {
+    for (int64_t i = 0; !rc && rb && i < count; i++) {
         if (in)
             memcpy(row_at(p, t, rows[i]), (const char *)in + (size_t)i * rb, rb);
         else
