@@ -18,6 +18,8 @@ cdef extern from "include/rnnrt.h" nogil:
         int64_t kind
     ctypedef struct rnnrt_plan_weight:
         int64_t dtype
+        int64_t rank
+        int64_t dims[4]
     ctypedef struct rnnrt_plan_state:
         int64_t offset
     ctypedef struct rnnrt_plan_region:

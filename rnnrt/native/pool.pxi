@@ -141,6 +141,7 @@ cdef class PoolCore:
                 raise MemoryError()
             self.spare = <int64_t *>p
             self.room = room
+        memset(&err, 0, sizeof(err))
         if self.program.api.pool_reserve(self.pool, self.n_rows + 1, &err):
             self.program._fail(&err, None)
         self.use[self.n_rows] = AT_REST
@@ -155,6 +156,7 @@ cdef class PoolCore:
         if values is not None:
             data = self._row_bytes(values, 1)
         row = self._new_row()
+        memset(&err, 0, sizeof(err))
         if self.program.api.pool_set_rows(self.pool, &row, 1, data, &err):
             self.program._fail(&err, None)
         self.rows[id] = row
@@ -210,6 +212,7 @@ cdef class PoolCore:
         cdef int64_t row = self._resting(id, False)
         dims[0], dims[1] = 1, self.program.plan.row_bytes
         a = cnp.PyArray_EMPTY(2, dims, cnp.NPY_UINT8, 0)
+        memset(&err, 0, sizeof(err))
         if self.program.api.pool_get_rows(self.pool, &row, 1, cnp.PyArray_DATA(<cnp.ndarray>a), &err):
             self.program._fail(&err, None)
         return a
@@ -221,6 +224,7 @@ cdef class PoolCore:
         cdef int64_t row = self._resting(id, True)
         if values is not None:
             data = self._row_bytes(values, 1)
+        memset(&err, 0, sizeof(err))
         if self.program.api.pool_set_rows(self.pool, &row, 1, data, &err):
             self.program._fail(&err, None)
         self.use[row] = AT_REST
@@ -263,6 +267,7 @@ cdef class PoolCore:
         cdef cnp.ndarray r = rows
         dims[0], dims[1] = r.shape[0], self.program.plan.row_bytes
         a = cnp.PyArray_EMPTY(2, dims, cnp.NPY_UINT8, 0)
+        memset(&err, 0, sizeof(err))
         if self.program.api.pool_get_rows(
                 self.pool, <int64_t *>cnp.PyArray_DATA(r), dims[0], cnp.PyArray_DATA(<cnp.ndarray>a), &err):
             self.program._fail(&err, None)
@@ -272,6 +277,7 @@ cdef class PoolCore:
         """Put state rows back."""
         cdef rnnrt_error err
         cdef cnp.ndarray r = rows
+        memset(&err, 0, sizeof(err))
         if self.program.api.pool_set_rows(
                 self.pool, <int64_t *>cnp.PyArray_DATA(r), r.shape[0], self._row_bytes(values, r.shape[0]), &err):
             self.program._fail(&err, None)

@@ -135,6 +135,9 @@ cdef class Program:
             raise MemoryError()
         for i in range(p.n_weights):
             a = plan.weight_arrays[i]
+            if not _holds(a, &p.weights[i]):
+                free(data)
+                raise FormatError(f"the plan's weight {i} does not fit its table")
             data[i] = cnp.PyArray_DATA(a)
         p.weight_data = data
         opt.struct_size = sizeof(opt)
@@ -442,6 +445,17 @@ cdef class Program:
         if err.code:
             self._fail(&err, None)
         return nbytes, self.api.model_cost(self.model, symbols, &err)
+
+
+cdef bint _holds(cnp.ndarray a, const rnnrt_plan_weight *w):
+    """Whether an array is as its table says: the core reads it without looking again."""
+    cdef int i, t = 4 if cnp.PyArray_TYPE(a) == cnp.NPY_INT8 else rt_dtype(cnp.PyArray_TYPE(a))
+    if w.dtype != t or w.rank != cnp.PyArray_NDIM(a) or w.rank > 4 or not cnp.PyArray_ISCARRAY_RO(a):
+        return False
+    for i in range(cnp.PyArray_NDIM(a)):
+        if w.dims[i] != cnp.PyArray_DIMS(a)[i]:
+            return False
+    return True
 
 
 cdef void* _table(object array, list keep, int64_t* count) except? NULL:

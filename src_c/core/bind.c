@@ -39,6 +39,9 @@ void rnnrt_workspace_free(rnnrt_workspace *ws)
     rnnrt_free(ws);
 }
 
+/* No length is larger: sums and roundings of lengths need no check. */
+#define LONGEST ((int64_t)1 << 52)
+
 static int32_t evaluate(const rnnrt_plan *p, const int64_t *symbols, int64_t *dims, rnnrt_error *err)
 {
     for (int64_t i = 0; i < p->n_dims; i++) {
@@ -50,12 +53,12 @@ static int32_t evaluate(const rnnrt_plan *p, const int64_t *symbols, int64_t *di
         case RNNRT_DIM_SYMBOL: v = symbols[d->a]; break;
         case RNNRT_DIM_AFFINE:
             bad = __builtin_mul_overflow(dims[d->a], d->m, &v) || __builtin_add_overflow(v, d->c, &v);
-            v = v >= 0 ? v / d->d : -((-v + d->d - 1) / d->d);
+            v = v / d->d - (v % d->d < 0); /* rounded down */
             break;
         case RNNRT_DIM_MUL: bad = __builtin_mul_overflow(dims[d->a], dims[d->b], &v); break;
         case RNNRT_DIM_ADD: bad = __builtin_add_overflow(dims[d->a], dims[d->b], &v); break;
         }
-        if (bad || v < 0)
+        if (bad || v < 0 || v > LONGEST)
             return rnnrt_fail(err, RNNRT_ESHAPE, -1, v, i);
         dims[i] = v;
     }
@@ -183,6 +186,10 @@ static int32_t sizes_of_ops(const rnnrt_model *m, const int64_t *dims, const int
             const rnnrt_plan_tensor *x = &m->plan.tensors[op->in[0]];
             s.steps = x->timed ? dims[x->dims[1]] : 1;
         }
+        if (r->time_dim >= 0 && !dims[r->time_dim])
+            for (int64_t k = 0; k < op->desc->n_out; k++)
+                if (!m->plan.tensors[op->out[k]].timed) /* no tile would make it */
+                    return rnnrt_fail(err, RNNRT_ESHAPE, op->index, 0, 1);
         int32_t rc = op->cls->size ? op->cls->size(&s, op, &bytes, &ns, err) : RNNRT_OK;
         if (rc)
             return rc;

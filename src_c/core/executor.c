@@ -77,7 +77,7 @@ static int32_t walk(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call 
     for (int64_t g = 0; g < p->n_regions; g++) {
         const rnnrt_plan_region *r = &p->regions[g];
         int64_t steps = r->time_dim >= 0 ? ws->dims[r->time_dim] : 1, n = ws->region_tile[g];
-        int64_t tile_cost = ws->cost / p->n_regions * n / steps;
+        int64_t tile_cost = steps ? ws->cost / p->n_regions * n / steps : 0; /* nothing to walk: nothing made */
         int sliding = n < steps;
         if (sliding)
             memcpy(tile, ws->views, (size_t)p->n_tensors * sizeof *tile);

@@ -98,7 +98,7 @@ def with_masks(c: LayerCall, values: Sequence[Any], given: Any) -> list[Any]:
         if not isinstance(mask, Value):
             raise c.refuse("it is called with a constant as mask")
         spec, rank = c.tensor(mask), len(c.tensor(value).shape)
-        if len(spec.shape) >= rank:
+        if len(spec.shape) >= rank + (c.spec.class_name == "Softmax"):  # its mask is one of places, not of steps
             raise c.refuse(f"it is called with a mask of rank {len(spec.shape)} for a tensor of rank {rank}")
         if spec.dtype != "bool":
             mask = c.emit("cast", [mask], {"dtype": "bool"})[0]

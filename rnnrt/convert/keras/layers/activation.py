@@ -47,15 +47,36 @@ def thresholded_relu(c: LayerCall) -> list[Value]:
     return _apply(c, layer_activation("ThresholdedReLU", c.spec.config, c.path))
 
 
-@layer("Softmax", options=LAYER_ACTIVATIONS["Softmax"], per_step=True, note="neighbouring axes")
+@layer("Softmax", options=(*LAYER_ACTIVATIONS["Softmax"], "robust_masking"), per_step=True, note="neighbouring axes")
 def softmax(c: LayerCall) -> list[Value]:
-    """Over its axes together, by default the last."""
-    if c.mask is not None:
-        raise c.refuse("a Softmax layer under a mask is not supported", "use an activation of that name")
+    """Over its axes together, by default the last; masked places do not count."""
+    from ..operations.arithmetic import plain, where  # the table of operations knows that of layers
+
     x = c.floats(c.input())
+    if c.mask is None:
+        return _softmax(c, x)
+    mask = Value(c.mask)
+    if len(c.tensor(mask).shape) != len(c.tensor(x).shape):
+        raise c.refuse("its mask has another rank than its input", "drop the mask before it")
+    if c.spec.generation < 3 and len(axes_of(c, x, c.get("axis", -1))) > 1:
+        # exp(x - logsumexp(x)) at -1e9: a row that is all masked gives ones, not a distribution
+        raise c.refuse("over several axes under a mask Keras 2 loses its digits", "use one axis")
+    if c.spec.generation >= 3 or c.flag("robust_masking"):
+        x = where(c, mask, x, _MASKED)
+    else:
+        x = plain("add")(c, x, where(c, mask, 0.0, _MASKED))
+    y = _softmax(c, x)
+    # Keras 3 zeroes them, which shows where a whole row is masked
+    return [where(c, mask, y[0], 0.0)] if c.spec.generation >= 3 else y
+
+
+_MASKED = -1e9  # what masked scores get before the softmax
+
+
+def _softmax(c: LayerCall, x: Value) -> list[Value]:
     axes = axes_of(c, x, c.get("axis", -1))
     if axes == (len(c.tensor(x).shape) - 1,):
-        return _apply(c, Activation("softmax"))
+        return c.emit("activation", [x], {"activation": Activation("softmax")})
     return c.emit("softmax", [x], {"axes": axes})
 
 
