@@ -283,7 +283,10 @@ def make_outputs(model: Model, lengths: dict[str, int], step: bool, out: Any) ->
     """(arrays that C fills with their time axis, what the caller gets, a caller's array to copy to or None)."""
     filled, given = [], []
     for o in model.plan.output_info:
-        y = np.empty(o.sizes(lengths), o.dtype)
+        sizes = o.sizes(lengths)
+        if min(sizes) < 0:  # windows and cuts that the input is too short for
+            raise ShapeError(f"output {o.name!r}: shape {shape_text(sizes)}; its input is too short")
+        y = np.empty(sizes, o.dtype)
         filled.append(y)
         given.append(y[:, 0] if step and o.per_step and y.ndim > 1 else y)
     if out is None:

