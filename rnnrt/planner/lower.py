@@ -169,7 +169,7 @@ class _Lowering:
             a = self.weights[name] if narrow else widen(self.weights[name])
             self.weight_index[key] = len(self.weight_rows)
             self.weight_rows.append([DTYPES.index(str(a.dtype)), a.ndim, *a.shape, *[0] * (4 - a.ndim)])
-            self.weight_arrays.append(np.ascontiguousarray(a))
+            self.weight_arrays.append(np.ascontiguousarray(a).reshape(a.shape))  # NumPy lifts scalars to rank 1
         return self.weight_index[key]
 
     def span(self, values: list[int]) -> list[int]:

@@ -191,6 +191,30 @@ def test_a_slice_that_lies_outside_of_a_short_sequence_is_refused():
         model.predict(_floats(1, 2, 2, 3))
 
 
+def _after_a_cut(*more):
+    """A model that begins with the fourth step, and what follows."""
+    b = Builder()
+    (y,) = b.add("slice", "cut", b.input("x", None, 3), axes=(1,), begin=(3,), end=(NONE,), step=(1,))
+    for op, attrs in more:
+        (y,) = b.add(op, op, y, **attrs)
+    return model_of(*b.done(y))
+
+
+def test_layers_over_no_steps_make_none():
+    model = _after_a_cut(("dense", {"units": 4}), ("batch_normalization", {"axis": 2}))
+    assert model.predict(_floats(1, 2, 4, 3)).shape == (2, 1, 4)
+    assert model.predict(_floats(1, 2, 3, 3)).shape == (2, 0, 4)
+    with pytest.raises(ShapeError, match=r"shape \(2, -1, 4\); its input is too short"):
+        model.predict(_floats(1, 2, 2, 3))
+
+
+def test_the_last_of_no_steps_is_refused():
+    for model in _after_a_cut(("gru", {"units": 2})), _after_a_cut(("dense", {"units": 2}), ("last_step", {})):
+        assert model.predict(_floats(1, 2, 4, 3)).shape == (2, 2)
+        with pytest.raises(ShapeError, match="(gru|last_step): sizes do not fit"):
+            model.predict(_floats(1, 2, 3, 3))
+
+
 @pytest.mark.parametrize("n", range(1, 8))
 def test_the_length_of_a_slice_is_python_s(n):
     for begin in (NONE, *range(-8, 9)):
@@ -320,3 +344,19 @@ def test_doubles_are_doubles():
     random = np.random.RandomState(3)
     got = _check(b, outputs, [random.standard_normal((2, 5, 3)) for _ in range(2)], 1e-14)
     assert all(y.dtype == np.float64 for y in got)
+
+
+def test_scalar_weights_stay_scalars(tmp_path):
+    """NumPy lifts a scalar to rank 1 in ascontiguousarray; files and plans keep it as it is."""
+    from rnnrt.format.reader import read
+    from rnnrt.format.writer import write
+
+    b = Builder()
+    x = b.input("x", 3, 4)
+    (y,) = b.add("attention", "attention", x, x, x, use_scale=True)
+    graph, weights = b.done(y)
+    scalars = [n for n, w in weights.items() if w.shape == ()]
+    assert scalars
+    write(tmp_path / "m.rnnrt", graph, weights)
+    assert all(read(tmp_path / "m.rnnrt").weights[n].shape == () for n in scalars)
+    assert model_of(graph, weights).predict(np.ones((2, 3, 4), "f4")).shape == (2, 3, 4)
