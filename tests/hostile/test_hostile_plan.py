@@ -173,6 +173,28 @@ def test_the_plan_itself_runs(make):
     _run(_program(plan), plan)
 
 
+@every_plan
+def test_weights_that_are_not_as_their_table_says(make):
+    plan = make()
+    for k, a in enumerate(plan.weight_arrays):
+        for other in (a.reshape(-1)[:-1], a.astype("float64"), np.zeros((0, *a.shape[1:]), a.dtype)):
+            changed = copy.copy(plan)
+            changed.weight_arrays = [*plan.weight_arrays[:k], other, *plan.weight_arrays[k + 1 :]]
+            with pytest.raises(FormatError, match=f"weight {k} "):
+                _program(changed)
+
+
+def test_what_no_step_would_make_is_refused():
+    b = Builder()
+    plan = lower(*b.done(*b.add("dense", "dense", b.input("x", 3), units=2)), native.op_kinds())
+    plan.dims = np.vstack([plan.dims, [[0, 0, 0, 0, 0, 1]]])
+    plan.regions = plan.regions.copy()
+    plan.regions[-1, 2] = len(plan.dims) - 1  # a walk over a length of 0, of what has no steps
+    program = _program(plan)
+    with pytest.raises(ShapeError, match="expected 1"):
+        _run(program, plan)
+
+
 def _damage(plan, rng) -> None:
     for _ in range(int(rng.integers(1, 4))):
         table = getattr(plan, TABLES[rng.integers(len(TABLES))])
