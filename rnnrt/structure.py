@@ -46,6 +46,11 @@ def _fill(structure: Any, value: Any, flat: list, names: Sequence[str]) -> None:
         flat[structure] = value
 
 
+def _by_name(structure: dict, value: dict, names: Sequence[str]) -> dict:
+    """A dict by the structure's keys as one by input names."""
+    return {names[structure[k]] if isinstance(structure.get(k), int) else k: v for k, v in value.items()}
+
+
 def flatten_inputs(structure: Any, value: Any, names: Sequence[str], wanted: Sequence[int]) -> list[Any]:
     """The leaves of what a caller passed, by index; None for those that are not wanted.
 
@@ -53,7 +58,9 @@ def flatten_inputs(structure: Any, value: Any, names: Sequence[str], wanted: Seq
     alone is wanted (the others being states), it may come bare.
     """
     flat: list[Any] = [None] * len(names)
-    if isinstance(value, dict) and not isinstance(structure, dict):
+    partial = len(wanted) < len(names)  # a session takes the data inputs alone, by name or in their order
+    if isinstance(value, dict) and (not isinstance(structure, dict) or partial):
+        value = _by_name(structure, value, names) if isinstance(structure, dict) else value
         extra = sorted(set(value) - set(names))
         if extra:
             warnings.warn(f"inputs {extra} are unknown to the model and ignored", stacklevel=4)
@@ -68,7 +75,7 @@ def flatten_inputs(structure: Any, value: Any, names: Sequence[str], wanted: Seq
             value = value[0]
         flat[wanted[0]] = value
         return flat
-    if len(wanted) < len(names):  # a session takes the data inputs in their order
+    if partial:
         structure = list(wanted)
     _fill(structure, value, flat, names)
     return flat

@@ -197,14 +197,38 @@ class GraphBuilder:
         return self._resolve(outputs, values, path or "model")
 
     def _bind(self, model: ModelSpec, path: str, given: Any, values: dict) -> None:
-        wanted = list(refs(model.inputs))
-        if isinstance(given, dict) and isinstance(model.inputs, dict):
+        wanted = flatten(_sorted(model.inputs))
+        if isinstance(given, dict) and not isinstance(model.inputs, dict):  # Keras finds them by name
+            given = [given.get(ref.layer) for ref in wanted]
+        elif isinstance(given, dict):
             given = {k: given.get(k) for k in model.inputs}
-        flat = flatten(given)
+        flat = flatten(_sorted(given))
         if len(flat) != len(wanted):
             raise ConversionError(f"{path}: the model takes {len(wanted)} tensors, got {len(flat)}")
+        layers = {layer.name: layer for layer in model.layers}
         for ref, value in zip(wanted, flat):
-            values[ref.layer, ref.call] = [value]
+            ids = all(  # an Embedding casts them itself
+                x.class_name == "Embedding"
+                for x in model.layers
+                if any(r.layer == ref.layer for c in x.calls for r in refs([c.args, c.kwargs]))
+            )
+            values[ref.layer, ref.call] = [self._as_inner(layers[ref.layer], path, value, ids)]
+
+    def _as_inner(self, spec: LayerSpec, path: str, value: Any, ids: bool) -> Any:
+        """What a nested model's InputLayer makes of a tensor: Keras 2 loses the mask of one that it has to cast."""
+        said = spec.config.get("dtype")
+        if said is None or not isinstance(value, Value) or value.tensor is None:
+            return value
+        given, wanted = self.tensors[value.tensor].dtype, _DTYPE_ALIASES.get(dtype_name(said), dtype_name(said))
+        if wanted == (value.dtype or given):
+            return value
+        mask = value.mask if spec.generation >= 3 else None
+        if given.startswith("float") and not wanted.startswith(("float", "bfloat", "mixed")) and not ids:
+            call = LayerCall(self, spec, f"{path}/{spec.name}", [])
+            if wanted not in _INPUT_DTYPES:
+                raise call.refuse(f"an input of dtype {wanted[:60]}")
+            return Value(call.emit("cast", [Value(value.tensor)], {"dtype": wanted})[0].tensor, mask)
+        return Value(value.tensor, mask, value.dtype)
 
     def _order(self, model: ModelSpec, layers: dict, path: str, outputs: Any, values: dict) -> list:
         """The calls that the outputs need, each after what it reads; ConversionError for a cycle."""
@@ -293,6 +317,13 @@ class GraphBuilder:
         note_ignored(spec, path, self.ignored)
         if isinstance(spec, ModelSpec):
             return self._nested(spec, path, args, kwargs)
+        if path in self.shapes and any(
+            n.attrs.get("stateful") and (n.name == path or n.name.startswith(f"{path}/")) for n in self.nodes
+        ):
+            raise LayerCall(self, spec, path, []).refuse(
+                "a layer saved stateful is called more than once, each call going on from the state of the one before",
+                "save it with stateful=False and use a session, or call it once",
+            )
         entry = REGISTRY.get(spec.class_name)
         call = LayerCall(self, spec, path, [], kwargs=dict(kwargs), rank_shift=rank_shift)
         if is_operation(spec):
@@ -386,7 +417,16 @@ class GraphBuilder:
             masked = iter(with_masks(call, flatten(given), kwargs["mask"]))
             given = _refill(given, masked)
         out = self.model(spec, path, given, spec.outputs)
-        return flatten(out)
+        return flatten(_sorted(out))
+
+
+def _sorted(structure: Any) -> Any:
+    """The structure with its dicts by key: so Keras numbers the tensors of a nested model."""
+    if isinstance(structure, dict):
+        return {k: _sorted(structure[k]) for k in sorted(structure)}
+    if isinstance(structure, (list, tuple)):
+        return [_sorted(v) for v in structure]
+    return structure
 
 
 def _refill(structure: Any, values: Iterator[Value]) -> Any:

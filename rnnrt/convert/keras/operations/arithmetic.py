@@ -199,7 +199,11 @@ def rowwise(name: str) -> Any:
 
 
 def cast_to(c: LayerCall, x: Any, dtype: Any) -> Value:
-    """x in another dtype."""
+    """x in another dtype; float32 stands for those of 16 bits, as in all arithmetic."""
+    if dtype in ("float16", "bfloat16"):
+        given = tensor(c, x)
+        same = c.tensor(given).dtype == "float32"
+        return Value(given.tensor if same else cast(c, Value(given.tensor), "float32").tensor, None, dtype)
     if dtype not in DTYPES or DTYPES[dtype] != dtype and dtype != "float":
         raise c.refuse(f"a cast to {str(dtype)[:40]}", "use float32, int32, int64 or bool")
     return cast(c, Value(tensor(c, x).tensor), DTYPES[dtype])
