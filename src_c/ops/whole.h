@@ -53,10 +53,10 @@ static inline int rnnrt_sees_all(const rnnrt_plan *p, const rnnrt_op *op)
 
 static inline int rnnrt_is_float(const rnnrt_plan *p, int64_t tensor) { return p->tensors[tensor].dtype == RNNRT_F32; }
 
-/* A float weight of that many values, whatever its rank. */
-static inline int rnnrt_weight_holds(const rnnrt_plan *p, int64_t w, int64_t n)
+/* A weight of that dtype and of that many values, whatever its rank. */
+static inline int rnnrt_weight_is(const rnnrt_plan *p, int64_t w, int64_t dtype, int64_t n)
 {
-    if (w < 0 || p->weights[w].dtype != RNNRT_F32 || p->weights[w].rank < 0 || p->weights[w].rank > 4)
+    if (w < 0 || p->weights[w].dtype != dtype || p->weights[w].rank < 0 || p->weights[w].rank > 4)
         return 0;
     int64_t have = 1;
     for (int64_t i = 0; i < p->weights[w].rank; i++)
@@ -64,6 +64,8 @@ static inline int rnnrt_weight_holds(const rnnrt_plan *p, int64_t w, int64_t n)
             return 0;
     return have == n;
 }
+
+static inline int rnnrt_weight_holds(const rnnrt_plan *p, int64_t w, int64_t n) { return rnnrt_weight_is(p, w, RNNRT_F32, n); }
 
 static inline int rnnrt_rowwise(int64_t act)
 {

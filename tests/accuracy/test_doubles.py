@@ -13,6 +13,12 @@ from rnnrt.ir.ops import OPS
 from rnnrt.ir.ops.doubles import DOUBLE_OPS
 from rnnrt.reference import Interpreter
 
+
+def _window(size: tuple[int, ...], stride: int = 1, dilation: int = 1, padding: str = "same") -> dict:
+    n = len(size)
+    return {"kernel_size": size, "strides": (stride,) * n, "dilation_rate": (dilation,) * n, "padding": padding}
+
+
 # op -> attributes; the inputs are as many tensors (None, 4) of float64 as the op takes at least
 SETTINGS: dict[str, list[dict]] = {
     "simple_rnn": [{"units": 5}],
@@ -48,8 +54,27 @@ SETTINGS: dict[str, list[dict]] = {
     "pad": [{"padding": (1, 2, 0, 0)}],
     "dot": [{"axes": (2, 2)}],
     "repeat": [{"axis": 1, "n": 2}],
+    "conv": [
+        {**_window((3,), 1, 2, "causal"), "channels": 4, "filters": 6, "groups": 2},
+        {**_window((3,), 2), "channels": 4, "filters": 5, "activation": Activation("softmax")},
+        {**_window((1,)), "channels": 4, "filters": 19, "use_bias": False},
+    ],
+    "depthwise_conv": [
+        {**_window((3,), 1, 2), "depth_multiplier": 2},
+        {**_window((2,)), "activation": Activation("elu")},
+    ],
+    "pool": [{"pool_size": (3,), "strides": (2,), "padding": "same", "kind": k} for k in ("max", "average")],
+    "global_pool": [{"kind": k} for k in ("max", "average")],
 }
-ALONE = {"embedding", "repeat_vector", "squeeze", "unfold_time", "apply_mask", "where"}  # other inputs: below
+ALONE = {
+    "embedding",
+    "repeat_vector",
+    "squeeze",
+    "unfold_time",
+    "apply_mask",
+    "where",
+    "conv_lstm",
+}  # other inputs: below
 CALLS = [(op, k) for op, settings in SETTINGS.items() for k in range(len(settings))]
 
 
@@ -114,6 +139,64 @@ def test_masks_states_and_directions_in_double():
     values = np.random.default_rng(6).standard_normal((5, 9, 4))
     values[0, :3], values[1, 4:6], values[2, 6:], values[3] = 0, 0, 0, 0
     _agree(b, outs, [values])
+
+
+def test_windows_over_two_axes_in_double():
+    b = Builder()
+    x = b.input("x", 6, 5, 4, dtype="float64")
+    outs = b.add("conv", "wide", x, **_window((3, 2), 2), channels=4, filters=6)
+    outs += b.add("conv", "apart", x, **_window((2, 3), 1, 2, "valid"), channels=4, filters=8, groups=4)
+    outs += b.add("depthwise_conv", "depth", x, **_window((3, 3), 2), activation=Activation("softmax"))
+    for kind in ("max", "average"):
+        outs += b.add("pool", kind, x, pool_size=(2, 3), strides=(2, 1), padding="same", kind=kind)
+        outs += b.add("global_pool", f"all_{kind}", x, kind=kind, keepdims=True)
+    _agree(b, outs, [np.random.default_rng(7).standard_normal((3, 6, 5, 4))])
+
+
+@pytest.mark.parametrize("mode", ["select", "multiply"])
+def test_a_masked_mean_in_double(mode):
+    b = Builder()
+    x = b.input("x", None, 4, dtype="float64")
+    (mask,) = b.add("masking", "mask", x)
+    values = np.random.default_rng(8).standard_normal((3, 9, 4))
+    values[0, :3], values[1, 4:6] = 0, 0
+    _agree(b, b.add("global_pool", "mean", x, mask=mask, kind="average", mask_mode=mode), [values])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("size, axes", [((2,), (6,)), ((3, 2), (4, 5))])
+def test_conv_lstm_in_double(size, axes, masked):
+    b = Builder()
+    x = b.input("x", None, *axes, 3, dtype="float64", time="t")
+    flags = b.input("flags", None, 1, dtype="float64", time="t")
+    mask = b.add("masking", "mask", flags)[0] if masked else None
+    state = (*(n // 2 + n % 2 for n in axes), 2)
+    window = _window(size, 2)
+    outs = b.add("conv_lstm", "a", x, mask=mask, **window, filters=2, state_shape=state, return_state=True)
+    again = {"return_sequences": True, "go_backwards": True, "activation": Activation("softmax")}
+    outs += b.add("conv_lstm", "b", x, mask=mask, **window, filters=2, state_shape=state, **again)
+    random = np.random.default_rng(9)
+    steps = np.ones((3, 7, 1))
+    steps[0, :2], steps[1, 3:5], steps[2, 6:] = 0, 0, 0
+    _agree(
+        b, outs + b.add("unary", "unchanged", flags, function="abs"), [random.standard_normal((3, 7, *axes, 3)), steps]
+    )
+
+
+def test_a_stream_of_convolutions_in_double():
+    b = Builder()
+    x = b.input("x", None, 4, 3, dtype="float64")
+    window = _window((2,))
+    (y,) = b.add("conv_lstm", "loop", x, **window, filters=2, state_shape=(4, 2), return_sequences=True)
+    (flat,) = b.add("reshape", "flat", y, target_shape=(-1, 8))
+    (z,) = b.add("conv", "causal", flat, **_window((3,), 1, 2, "causal"), channels=8, filters=5)
+    graph, weights = b.done(z)
+    model = model_of(graph, weights)
+    values = np.random.default_rng(10).standard_normal((1, 11, 4, 3))
+    want = Interpreter(graph, weights).predict([values])[0]
+    session = model.session()
+    got = [session.run(values[:, i:j]) for i, j in ((0, 1), (1, 4), (4, 11))]
+    np.testing.assert_allclose(np.concatenate(got, axis=1), want, rtol=1e-13, atol=1e-13)
 
 
 def test_other_ops_are_refused_by_the_layer():

@@ -9,7 +9,7 @@ from rnnrt.ir.activations import Activation
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
 
-__all__ = ["attention", "convolutions", "float16", "int8", "statistics"]
+__all__ = ["attention", "convolutions", "double_convolutions", "float16", "int8", "statistics"]
 
 
 def _table(b: Builder, width: int) -> str:
@@ -22,10 +22,10 @@ def _window(k, s=1, d=1, padding="same"):
     return {"kernel_size": k, "strides": (s,) * n, "dilation_rate": (d,) * n, "padding": padding}
 
 
-def convolutions():
+def convolutions(dtype: str = "float32"):
     """Causal and other convolutions, depthwise ones, pools, a ConvLSTM, with and without a walk over time."""
     b = Builder()
-    e = _table(b, 4)
+    (e,) = b.add("cast", "cast", _table(b, 4), dtype=dtype)
     (c,) = b.add("conv", "causal", e, **_window((3,), d=2, padding="causal"), channels=4, filters=6, groups=2)
     (p,) = b.add("conv", "point", c, **_window((1,)), channels=6, filters=9, activation=Activation("softmax"))
     (m,) = b.add("not_equal", "mask", "ids")
@@ -48,6 +48,11 @@ def convolutions():
     (two,) = b.add("conv", "two", image, **_window((2, 3), s=2), channels=1, filters=3)
     (most,) = b.add("global_pool", "most", two, keepdims=True)
     return lower(*b.done(y, h, most, p), native.op_kinds())
+
+
+def double_convolutions():
+    """The same in double."""
+    return convolutions("float64")
 
 
 def statistics():

@@ -11,7 +11,7 @@ import os
 import numpy as np
 import pytest
 from cases.graphs import Builder
-from plans_of_layers import attention, convolutions, float16, int8, statistics
+from plans_of_layers import attention, convolutions, double_convolutions, float16, int8, statistics
 
 from rnnrt.custom import given
 from rnnrt.custom.host import hosts_of
@@ -159,6 +159,7 @@ PLANS = {
     "several": _several,
     "hosts": _hosts,
     "convolutions": convolutions,
+    "double_convolutions": double_convolutions,
     "statistics": statistics,
     "attention": attention,
     "float16": float16,

@@ -46,5 +46,10 @@ DOUBLE_OPS = frozenset(
         "last_step",
         "pad",
         "repeat",
+        "conv",
+        "depthwise_conv",
+        "pool",
+        "global_pool",
+        "conv_lstm",
     )
 )
