@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "axis_run.h"
+#include "typed.h"
 
 enum { N_FIRST, N_LAST, N_INVERT };
 
@@ -20,51 +21,27 @@ static int has_weights(const rnnrt_op *op) { return op->desc->n_weight == 2 && o
 /* Values of each constant: one for all, or one for each place. */
 static int64_t constants(const rnnrt_op *op) { return op->desc->n_real / 2; }
 
-static int32_t affine_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
+static int64_t prelu_period(const rnnrt_plan *p, const rnnrt_op *op)
 {
-    const rnnrt_plan *p = v->plan;
-    const rnnrt_plan_op *d = op->desc;
-    if (d->n_in != 1 || d->n_out != 1 || d->n_weight != (rescales(op) ? 0 : 2) || d->n_attr != (rescales(op) ? 2 : 3)
-        || d->mask >= 0 || !rnnrt_axes_ok(p, op, op->attr[N_FIRST], op->attr[N_LAST]))
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
-    int64_t n = rnnrt_axes_known(p, op->in[0], op->attr[N_FIRST], op->attr[N_LAST]);
-    if (has_weights(op)) {
-        for (int i = 0; i < 2; i++)
-            if (!rnnrt_weight_holds(p, op->weight[i], n) && !rnnrt_weight_holds(p, op->weight[i], 1))
-                return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, i);
-        if (!rnnrt_weight_holds(p, op->weight[0], n) != !rnnrt_weight_holds(p, op->weight[1], n))
-            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 2);
-        return d->n_real ? rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, 0) : RNNRT_OK;
-    }
-    if (d->n_real < 2 || d->n_real % 2 || (constants(op) != 1 && constants(op) != n)
-        || (!rescales(op) && (op->weight[0] >= 0 || op->weight[1] >= 0)))
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, 0);
-    return RNNRT_OK;
+    return rnnrt_axes_known(p, op->in[0], op->attr[0], p->tensors[op->in[0]].rank - 1);
 }
 
-/* A run of values is prepared whole; one for all is prepared as it is. */
-static int64_t prepared_count(const rnnrt_plan *p, const rnnrt_op *op)
-{
-    if (!has_weights(op))
-        return constants(op);
-    int64_t n = rnnrt_axes_known(p, op->in[0], op->attr[N_FIRST], op->attr[N_LAST]);
-    return rnnrt_weight_holds(p, op->weight[0], n) ? n : 1;
-}
+#include "real32.h"
+#include "affine_body.h"
+#include "real64.h"
+#include "affine_body.h"
 
-static int64_t affine_prepared_bytes(const rnnrt_plan_view *v, const rnnrt_op *op) { return 2 * prepared_count(v->plan, op) * 4; }
-
-/* normalization: mean | divisor; rescaling: scale | offset */
-static void affine_prepare(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
-{
-    int64_t n = prepared_count(v->plan, op);
-    float *first = prepared, *second = first + n;
-    for (int64_t i = 0; i < n; i++) {
-        double a = has_weights(op) ? (double)((const float *)v->plan->weight_data[op->weight[0]])[i] : op->real[i];
-        double b = has_weights(op) ? (double)((const float *)v->plan->weight_data[op->weight[1]])[i] : op->real[n + i];
-        first[i] = (float)a;
-        second[i] = (float)(rescales(op) ? b : sqrt((double)(float)b) > 1e-7 ? sqrt((double)(float)b) : 1e-7);
-    }
-}
+RNNRT_TYPED_CHECK(affine_check)
+RNNRT_TYPED_BYTES(affine_prepared_bytes)
+RNNRT_TYPED_PREPARE(affine_prepare)
+RNNRT_TYPED_RUN(affine_run)
+RNNRT_TYPED_CHECK(prelu_check)
+RNNRT_TYPED_BYTES(prelu_prepared_bytes)
+RNNRT_TYPED_PREPARE(prelu_prepare)
+RNNRT_TYPED_RUN(prelu_run)
+RNNRT_TYPED_CHECK(softmax_check)
+RNNRT_TYPED_SIZE(softmax_size)
+RNNRT_TYPED_RUN(softmax_run)
 
 static int32_t elementwise_size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
 {
@@ -74,142 +51,13 @@ static int32_t elementwise_size(const rnnrt_sizes *s, const rnnrt_op *op, int64_
     return RNNRT_OK;
 }
 
-static float affine_one(const rnnrt_op *op, float x, float first, float second)
-{
-    if (rescales(op))
-        return x * first + second;
-    return op->attr[N_INVERT] ? x * second + first : (x - first) / second;
-}
-
-static int32_t affine_run(const rnnrt_run *run, const rnnrt_op *op)
-{
-    const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    rnnrt_axes a = rnnrt_axes_of(run, op, op->attr[N_FIRST], op->attr[N_LAST]);
-    int64_t count = prepared_count(run->plan, op);
-    const float *first = op->prepared, *second = first + count;
-    for (int64_t b = 0; b < x->batch; b++) {
-        const float *src = (const float *)x->data + b * x->batch_stride;
-        float *dst = (float *)y->data + b * y->batch_stride;
-        for (int64_t o = 0; o < a.outer; o++)
-            for (int64_t k = 0; k < a.n; k++)
-                for (int64_t i = 0; i < a.inner; i++, src++)
-                    *dst++ = affine_one(op, *src, first[count > 1 ? k : 0], second[count > 1 ? k : 0]);
-    }
-    return RNNRT_OK;
-}
-
 const rnnrt_op_class rnnrt_op_normalization = {"normalization", affine_check, affine_prepared_bytes, affine_prepare,
                                                elementwise_size, NULL, affine_run, 0};
 const rnnrt_op_class rnnrt_op_rescaling = {"rescaling", affine_check, affine_prepared_bytes, affine_prepare,
                                            elementwise_size, NULL, affine_run, 0};
 
-/* ---- prelu ---- */
-static int64_t prelu_period(const rnnrt_plan *p, const rnnrt_op *op)
-{
-    return rnnrt_axes_known(p, op->in[0], op->attr[0], p->tensors[op->in[0]].rank - 1);
-}
-
-static int32_t prelu_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
-{
-    const rnnrt_plan *p = v->plan;
-    const rnnrt_plan_op *d = op->desc;
-    if (d->n_in != 1 || d->n_out != 1 || d->n_weight != 1 || d->n_attr != 1 || d->mask >= 0 || op->weight[0] < 0)
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
-    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]];
-    const rnnrt_plan_weight *w = &p->weights[op->weight[0]];
-    if (!rnnrt_axes_ok(p, op, op->attr[0], x->rank - 1) || prelu_period(p, op) < 1 || w->dtype != RNNRT_F32
-        || w->rank != x->rank - 1 || w->rank > 4)
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
-    for (int64_t i = 1; i < x->rank; i++)
-        if (w->dims[i - 1] != 1 && (i < op->attr[0] || w->dims[i - 1] != rnnrt_known(p, x, i)))
-            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, i);
-    return RNNRT_OK;
-}
-
-static int64_t prelu_prepared_bytes(const rnnrt_plan_view *v, const rnnrt_op *op) { return prelu_period(v->plan, op) * 4; }
-
-/* alpha for each place behind the first axis that is not shared */
-static void prelu_prepare(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
-{
-    const rnnrt_plan *p = v->plan;
-    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]];
-    const rnnrt_plan_weight *w = &p->weights[op->weight[0]];
-    const float *alpha = p->weight_data[op->weight[0]];
-    float *out = prepared;
-    for (int64_t k = 0; k < prelu_period(p, op); k++) {
-        int64_t rest = k, at = 0, step = 1;
-        for (int64_t i = x->rank - 1; i >= op->attr[0]; i--) {
-            int64_t n = rnnrt_known(p, x, i);
-            at += w->dims[i - 1] == 1 ? 0 : rest % n * step;
-            step *= w->dims[i - 1];
-            rest /= n;
-        }
-        out[k] = alpha[at];
-    }
-}
-
-static int32_t prelu_run(const rnnrt_run *run, const rnnrt_op *op)
-{
-    const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    const float *alpha = op->prepared;
-    int64_t period = prelu_period(run->plan, op);
-    for (int64_t b = 0; b < x->batch; b++) {
-        const float *src = (const float *)x->data + b * x->batch_stride;
-        float *dst = (float *)y->data + b * y->batch_stride;
-        for (int64_t o = 0; o < x->steps * x->width / period; o++, src += period, dst += period)
-            for (int64_t k = 0; k < period; k++)
-                dst[k] = src[k] > 0 ? src[k] : src[k] * alpha[k];
-    }
-    return RNNRT_OK;
-}
-
 const rnnrt_op_class rnnrt_op_prelu = {"prelu", prelu_check, prelu_prepared_bytes, prelu_prepare, elementwise_size, NULL,
                                        prelu_run, 0};
-
-/* ---- softmax ---- */
-static int32_t softmax_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
-{
-    const rnnrt_plan_op *d = op->desc;
-    if (d->n_in != 1 || d->n_out != 1 || d->n_attr != 2 || d->mask >= 0
-        || !rnnrt_axes_ok(v->plan, op, op->attr[N_FIRST], op->attr[N_LAST]))
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
-    return RNNRT_OK;
-}
-
-static int32_t softmax_size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
-{
-    int64_t n = rnnrt_axes_length(s, op, op->attr[N_FIRST], op->attr[N_LAST]);
-    if (n < 1)
-        return rnnrt_fail(err, RNNRT_ESHAPE, op->index, n, 1);
-    *scratch = 2 * rnnrt_round64(n * 4);
-    *cost = 2 * rnnrt_elements(s, op->in[0]) + 20;
-    return RNNRT_OK;
-}
-
-static int32_t softmax_run(const rnnrt_run *run, const rnnrt_op *op)
-{
-    const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    rnnrt_axes a = rnnrt_axes_of(run, op, op->attr[N_FIRST], op->attr[N_LAST]);
-    rnnrt_activation act = {RNNRT_ACT_SOFTMAX, {0, 0, 0}};
-    float *spare = (float *)run->scratch, *line = (float *)(run->scratch + rnnrt_round64(a.n * 4));
-    for (int64_t b = 0; b < x->batch; b++) {
-        const float *src = (const float *)x->data + b * x->batch_stride;
-        float *dst = (float *)y->data + b * y->batch_stride;
-        if (a.inner == 1) {
-            run->kernels->activate_rows(&act, a.outer, a.n, src, a.n, dst, a.n, spare);
-            continue;
-        }
-        for (int64_t o = 0; o < a.outer; o++, src += a.n * a.inner, dst += a.n * a.inner)
-            for (int64_t i = 0; i < a.inner; i++) {
-                for (int64_t k = 0; k < a.n; k++)
-                    line[k] = src[k * a.inner + i];
-                run->kernels->activate_rows(&act, 1, a.n, line, a.n, line, a.n, spare);
-                for (int64_t k = 0; k < a.n; k++)
-                    dst[k * a.inner + i] = line[k];
-            }
-    }
-    return RNNRT_OK;
-}
 
 const rnnrt_op_class rnnrt_op_softmax = {"softmax", softmax_check, NULL, NULL, softmax_size, NULL, softmax_run, 0};
 
@@ -227,7 +75,8 @@ static int32_t encode_check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
     int64_t dtype = p->tensors[op->in[0]].dtype;
     const rnnrt_plan_tensor *y = &p->tensors[op->out[0]];
-    if ((dtype != RNNRT_F32 && dtype != RNNRT_I32 && dtype != RNNRT_I64) || p->tensors[op->in[0]].rank < 2 || y->dtype != RNNRT_F32
+    if ((dtype != RNNRT_F32 && dtype != RNNRT_F64 && dtype != RNNRT_I32 && dtype != RNNRT_I64)
+        || p->tensors[op->in[0]].rank < 2 || y->dtype != RNNRT_F32
         || rnnrt_known(p, y, y->rank - 1) != op->attr[E_TOKENS])
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
     return RNNRT_OK;

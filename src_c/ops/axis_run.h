@@ -8,11 +8,11 @@ typedef struct rnnrt_axes {
     int64_t outer, n, inner;     /* of one batch row of the view */
 } rnnrt_axes;
 
-/* The op may run on x and y of the same shape: it sees all of them, or works within each step. */
-static inline int rnnrt_axes_ok(const rnnrt_plan *p, const rnnrt_op *op, int64_t first, int64_t last)
+/* The op may run on x and y of that dtype and of the same shape: it sees all of them, or works within each step. */
+static inline int rnnrt_axes_ok(const rnnrt_plan *p, const rnnrt_op *op, int64_t dtype, int64_t first, int64_t last)
 {
     const rnnrt_plan_tensor *x = &p->tensors[op->in[0]], *y = &p->tensors[op->out[0]];
-    if (x->dtype != RNNRT_F32 || y->dtype != RNNRT_F32 || x->rank != y->rank || first < 1 || first > last || last >= x->rank
+    if (x->dtype != dtype || y->dtype != dtype || x->rank != y->rank || first < 1 || first > last || last >= x->rank
         || !rnnrt_has_shape(p, op->in[0]))
         return 0;
     for (int64_t i = 0; i < x->rank; i++)
@@ -66,48 +66,6 @@ static inline int64_t rnnrt_elements(const rnnrt_sizes *s, int64_t tensor)
         if (__builtin_mul_overflow(n, s->dims[t->dims[i]], &n))
             return INT64_MAX >> 8;
     return n;
-}
-
-/* Sums in 16 virtual lanes (lane = k mod 16), then the tree 8-4-2-1. */
-typedef struct rnnrt_lanes {
-    float lane[16];
-} rnnrt_lanes;
-
-static inline float rnnrt_lanes_tree(rnnrt_lanes *l)
-{
-    for (int step = 8; step; step /= 2)
-        for (int i = 0; i < step; i++)
-            l->lane[i] += l->lane[i + step];
-    return l->lane[0];
-}
-
-static inline float rnnrt_lanes_sum(const float *x, int64_t n)
-{
-    rnnrt_lanes l = {{0}};
-    int64_t k = 0;
-    for (; k + 16 <= n; k += 16)
-        for (int i = 0; i < 16; i++)
-            l.lane[i] += x[k + i];
-    for (int i = 0; k + i < n; i++)
-        l.lane[i] += x[k + i];
-    return rnnrt_lanes_tree(&l);
-}
-
-/* sum of (x - shift)^2 */
-static inline float rnnrt_lanes_squares(const float *x, int64_t n, float shift)
-{
-    rnnrt_lanes l = {{0}};
-    int64_t k = 0;
-    for (; k + 16 <= n; k += 16)
-        for (int i = 0; i < 16; i++) {
-            float d = x[k + i] - shift;
-            l.lane[i] += d * d;
-        }
-    for (int i = 0; k + i < n; i++) {
-        float d = x[k + i] - shift;
-        l.lane[i] += d * d;
-    }
-    return rnnrt_lanes_tree(&l);
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "axis_run.h"
+#include "typed.h"
 
 enum { A_CONTRACTED, A_NEW, A_ACT, A_COUNT };
 
@@ -14,96 +15,15 @@ static int64_t last_axes(const rnnrt_plan *p, int64_t tensor, int64_t n)
     return n < 1 || n >= rank ? -1 : rnnrt_axes_known(p, tensor, rank - n, rank - 1);
 }
 
-static rnnrt_dense dense_of(const rnnrt_plan *p, const rnnrt_op *op)
-{
-    rnnrt_dense d = {0};
-    d.dtype = RNNRT_F32;
-    d.inputs = last_axes(p, op->in[0], op->attr[A_CONTRACTED]);
-    d.outputs = last_axes(p, op->out[0], op->attr[A_NEW]);
-    d.activation.kind = (int32_t)op->attr[A_ACT];
-    for (int i = 0; i < 3; i++)
-        d.activation.param[i] = (float)op->real[i];
-    d.packed = op->prepared;
-    return d;
-}
+#include "real32.h"
+#include "einsum_dense_body.h"
+#include "real64.h"
+#include "einsum_dense_body.h"
 
-static int32_t check(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_error *err)
-{
-    const rnnrt_plan *p = v->plan;
-    const rnnrt_plan_op *d = op->desc;
-    if (d->n_in != 1 || d->n_out != 1 || d->n_weight != 2 || d->n_attr != A_COUNT || d->n_real != 3 || d->mask >= 0)
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
-    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]], *y = &p->tensors[op->out[0]];
-    int64_t k = last_axes(p, op->in[0], op->attr[A_CONTRACTED]), n = last_axes(p, op->out[0], op->attr[A_NEW]);
-    int64_t act = op->attr[A_ACT], kept = x->rank - op->attr[A_CONTRACTED];
-    if (!rnnrt_is_float(p, op->in[0]) || !rnnrt_is_float(p, op->out[0]) || k < 1 || n < 1 || k > RNNRT_BIG / n || act < 0
-        || act >= RNNRT_ACT_COUNT || rnnrt_rowwise(act) || y->rank - op->attr[A_NEW] != kept)
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 2, 0);
-    for (int64_t i = 0; i < kept; i++)
-        if (x->dims[i] != y->dims[i])
-            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 3, i);
-    if (!rnnrt_sees_all(p, op) && !(x->timed && y->timed && kept >= 2))
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 4, 0);
-    if (!rnnrt_weight_holds(p, op->weight[0], k * n))
-        return rnnrt_fail(err, RNNRT_EINVAL, op->index, 5, 0);
-    for (int64_t i = 1; op->weight[1] >= 0; i++) { /* the bias has the last i of the new axes */
-        if (i > op->attr[A_NEW])
-            return rnnrt_fail(err, RNNRT_EINVAL, op->index, 6, 0);
-        if (rnnrt_weight_holds(p, op->weight[1], last_axes(p, op->out[0], i)))
-            break;
-    }
-    return RNNRT_OK;
-}
-
-/* packed | the bias, repeated where it has fewer axes */
-static int64_t packed_bytes(const rnnrt_plan_view *v, const rnnrt_op *op)
-{
-    rnnrt_dense d = dense_of(v->plan, op);
-    return rnnrt_round64(v->kernels->dense_packed_bytes(&d));
-}
-
-static int64_t prepared_bytes(const rnnrt_plan_view *v, const rnnrt_op *op)
-{
-    return packed_bytes(v, op) + dense_of(v->plan, op).outputs * 4;
-}
-
-static void prepare(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
-{
-    rnnrt_dense d = dense_of(v->plan, op);
-    float *bias = NULL;
-    if (op->weight[1] >= 0) {
-        const rnnrt_plan_weight *w = &v->plan->weights[op->weight[1]];
-        int64_t n = 1;
-        for (int64_t i = 0; i < w->rank; i++)
-            n *= w->dims[i];
-        bias = (float *)((char *)prepared + packed_bytes(v, op));
-        for (int64_t i = 0; i < d.outputs; i++)
-            bias[i] = ((const float *)v->plan->weight_data[op->weight[1]])[i % n];
-    }
-    v->kernels->dense_pack(&d, v->plan->weight_data[op->weight[0]], bias, NULL, prepared);
-}
-
-static int32_t size(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
-{
-    (void)err;
-    *scratch = 0;
-    *cost = (int64_t)((double)rnnrt_elements(s, op->out[0]) * (double)dense_of(s->plan, op).inputs / 24.0) + 20;
-    return RNNRT_OK;
-}
-
-static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
-{
-    const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    rnnrt_dense d = dense_of(run->plan, op);
-    int64_t rows = x->steps * x->width / d.inputs;
-    if (x->batch_stride == x->steps * x->width && y->batch_stride == y->steps * y->width) {
-        run->kernels->dense(&d, x->batch * rows, (const float *)x->data, d.inputs, (float *)y->data, d.outputs);
-        return RNNRT_OK;
-    }
-    for (int64_t b = 0; b < x->batch; b++)
-        run->kernels->dense(&d, rows, (const float *)x->data + b * x->batch_stride, d.inputs,
-                            (float *)y->data + b * y->batch_stride, d.outputs);
-    return RNNRT_OK;
-}
+RNNRT_TYPED_CHECK(check)
+RNNRT_TYPED_BYTES(prepared_bytes)
+RNNRT_TYPED_PREPARE(prepare)
+RNNRT_TYPED_SIZE(size)
+RNNRT_TYPED_RUN(run)
 
 const rnnrt_op_class rnnrt_op_einsum_dense = {"einsum_dense", check, prepared_bytes, prepare, size, NULL, run, 0};

@@ -10,6 +10,7 @@
 #undef SET_DTYPE
 #undef SET_SCALES
 #undef REAL_FMA
+#undef REAL_SQRT
 #undef T_CELL
 #undef T_CELL_STEP
 #undef T_CELL_WEIGHTS
@@ -24,6 +25,7 @@
 #define SET_SCALES(w, k, r) ((w).kernel_scale = (k), (w).recurrent_scale = (r))
 #define SET_DTYPE(layer, t) ((layer).dtype = (t))
 #define REAL_FMA __builtin_fmaf
+#define REAL_SQRT __builtin_sqrtf
 #define T_CELL rnnrt_cell
 #define T_CELL_STEP rnnrt_cell_step
 #define T_CELL_WEIGHTS rnnrt_cell_weights

@@ -8,6 +8,7 @@
 #undef SET_DTYPE
 #undef SET_SCALES
 #undef REAL_FMA
+#undef REAL_SQRT
 #undef T_CELL
 #undef T_CELL_STEP
 #undef T_CELL_WEIGHTS
@@ -22,6 +23,7 @@
 #define SET_SCALES(w, k, r) ((void)(k), (void)(r))
 #define SET_DTYPE(layer, t) ((void)(t))
 #define REAL_FMA __builtin_fma
+#define REAL_SQRT __builtin_sqrt
 #define T_CELL rnnrt_cell64
 #define T_CELL_STEP rnnrt_cell_step64
 #define T_CELL_WEIGHTS rnnrt_cell_weights64

@@ -65,7 +65,27 @@ SETTINGS: dict[str, list[dict]] = {
     ],
     "pool": [{"pool_size": (3,), "strides": (2,), "padding": "same", "kind": k} for k in ("max", "average")],
     "global_pool": [{"kind": k} for k in ("max", "average")],
+    "layer_normalization": [
+        {"axes": (2,)},
+        {"axes": (2,), "rule": "variance", "center": False, "epsilon": 0.1},
+        {"axes": (2,), "rule": "rms", "scale": False, "center": False},
+    ],
+    "unit_normalization": [{"axes": a, "rule": r} for a in ((2,), (1,)) for r in ("keras2", "keras3")],
+    "group_normalization": [{"axis": 2, "groups": 2}],
+    "normalization": [
+        {"axes": (2,), "mean": (0.1, 0.2, 0.3, 0.4), "variance": (0.3, 0.0, 2.0, 5.0)},
+        {"axes": (2,), "mean": (0.1,), "variance": (0.7,), "invert": True},
+    ],
+    "rescaling": [{"axes": (2,), "scale": (0.1,), "offset": (0.7,)}],
+    "prelu": [{"shared_axes": (1,)}],
+    "softmax": [{"axes": a} for a in ((2,), (1,), (1, 2))],
+    "category_encoding": [{"num_tokens": 3, "mode": "one_hot"}],
+    "einsum_dense": [
+        {"new_axes": (3, 5), "bias_axes": 1},
+        {"new_axes": (19,), "bias_axes": 1, "activation": Activation("tanh")},
+    ],
 }
+# other inputs: below
 ALONE = {
     "embedding",
     "repeat_vector",
@@ -73,8 +93,9 @@ ALONE = {
     "unfold_time",
     "apply_mask",
     "where",
+    "attention",
     "conv_lstm",
-}  # other inputs: below
+}
 CALLS = [(op, k) for op, settings in SETTINGS.items() for k in range(len(settings))]
 
 
@@ -199,7 +220,39 @@ def test_a_stream_of_convolutions_in_double():
     np.testing.assert_allclose(np.concatenate(got, axis=1), want, rtol=1e-13, atol=1e-13)
 
 
-def test_other_ops_are_refused_by_the_layer():
+ATTENTION = [
+    {},
+    {"use_scale": True, "causal": True},
+    {"score": "concat", "use_scale": True, "value_mask": True, "query_mask": True, "masked": "select"},
+    {"score": "additive", "use_scale": True, "query_mask": True, "query_mask_zeroes": True},
+    {"heads": 2, "factor": 0.1, "causal": True, "value_mask": True, "masked": "zero"},
+]
+
+
+@pytest.mark.parametrize("attrs", ATTENTION, ids=range(len(ATTENTION)))
+def test_attention_in_double(attrs):
+    b = Builder()
+    x, y = (b.input(n, None, 4, dtype="float64", time="t") for n in "xy")
+    (mask,) = b.add("masking", "mask", x)
+    masks = [mask] * sum(name.endswith("_mask") for name in attrs)
+    outs = b.add("attention", "attention", x, y, y, *masks, return_scores=True, **attrs)
+    values = np.random.default_rng(7).standard_normal((2, 3, 7, 4))
+    values[0, 0, 2:], values[0, 1, 0] = 0, 0
+    _agree(b, outs, list(values))
+
+
+def test_weights_of_a_normalization_in_double():
+    b = Builder()
+    x = b.input("x", None, 4, dtype="float64")
+    outs = b.add("normalization", "each", x, axes=(2,)) + b.add("normalization", "all", x, axes=(2,), scalar=True)
+    for name in b.weights:
+        if name.endswith("variance"):
+            b.weights[name] = np.abs(b.weights[name])
+    _agree(b, outs, [np.random.default_rng(8).standard_normal((3, 5, 4))])
+
+
+def test_other_ops_are_refused_by_the_layer(monkeypatch):
+    monkeypatch.setattr("rnnrt.planner.lower.DOUBLE_OPS", DOUBLE_OPS - {"unit_normalization"})
     b = Builder()
     x = b.input("x", None, 4, dtype="float64")
     b.add("unit_normalization", "encoder/unit", x, axes=(2,))

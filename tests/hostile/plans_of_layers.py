@@ -12,9 +12,10 @@ from rnnrt.planner.lower import lower
 __all__ = ["attention", "convolutions", "double_convolutions", "float16", "int8", "statistics"]
 
 
-def _table(b: Builder, width: int) -> str:
+def _table(b: Builder, width: int, dtype: str = "float32") -> str:
     """A float sequence (batch, time, width) from ids (batch, time)."""
-    return b.add("embedding", "table", b.input("ids", None), input_dim=5, output_dim=width)[0]
+    (rows,) = b.add("embedding", "table", b.input("ids", None), input_dim=5, output_dim=width)
+    return rows if dtype == "float32" else b.add("cast", "wide", rows, dtype=dtype)[0]
 
 
 def _window(k, s=1, d=1, padding="same"):
@@ -55,10 +56,10 @@ def double_convolutions():
     return convolutions("float64")
 
 
-def statistics():
+def statistics(dtype: str = "float32"):
     """Normalisations over runs of axes, constants, slopes, codes."""
     b = Builder()
-    (e,) = b.add("gru", "gru", _table(b, 6), units=6, return_sequences=True)
+    (e,) = b.add("gru", "gru", _table(b, 6, dtype), units=6, return_sequences=True)
     (n,) = b.add("layer_normalization", "layer", e, axes=(2,))
     (u,) = b.add("unit_normalization", "unit", n, axes=(1,))
     (grid,) = b.add("reshape", "grid", u, target_shape=(-1, 2, 3))
@@ -74,10 +75,10 @@ def statistics():
     return lower(*b.done(flat, codes), native.op_kinds())
 
 
-def attention():
+def attention(dtype: str = "float32"):
     """Every score, with masks, and heads between dense layers of several axes."""
     b = Builder()
-    e = _table(b, 4)
+    e = _table(b, 4, dtype)
     (m,) = b.add("not_equal", "mask", "ids")
     (r,) = b.add("gru", "gru", e, units=4, return_sequences=True)
     y, s = b.add(

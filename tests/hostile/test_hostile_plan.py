@@ -162,6 +162,8 @@ PLANS = {
     "double_convolutions": double_convolutions,
     "statistics": statistics,
     "attention": attention,
+    "statistics_float64": lambda: statistics("float64"),
+    "attention_float64": lambda: attention("float64"),
     "float16": float16,
     "int8": int8,
 }

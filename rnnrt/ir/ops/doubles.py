@@ -51,5 +51,15 @@ DOUBLE_OPS = frozenset(
         "pool",
         "global_pool",
         "conv_lstm",
+        "layer_normalization",
+        "unit_normalization",
+        "group_normalization",
+        "normalization",
+        "rescaling",
+        "prelu",
+        "softmax",
+        "category_encoding",
+        "attention",
+        "einsum_dense",
     )
 )

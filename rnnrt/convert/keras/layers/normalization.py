@@ -219,4 +219,4 @@ def category_encoding(c: LayerCall) -> list[Value]:
     if c.tensor(x).dtype not in ("float32", "float64", "int32", "int64"):
         x = c.emit("cast", [x], {"dtype": "int32"})[0]
     attrs = {"num_tokens": tokens, "mode": mode, "strict": c.spec.generation <= 2}
-    return c.emit("category_encoding", [x], attrs)
+    return [c.floats(c.emit("category_encoding", [x], attrs)[0])]
