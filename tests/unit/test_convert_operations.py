@@ -112,7 +112,7 @@ def test_reductions_over_axes_that_are_apart(tmp_path):
             "e (Einsum): the operation Einsum is not among",
         ),
         (_operation3("Fft", "f", tensor3("x"), module=""), "f (Fft): the operation Fft is not among"),
-        (_operation3("Cast", "c", tensor3("x"), dtype="float16"), "c (Cast): a cast to float16"),
+        (_operation3("Cast", "c", tensor3("x"), dtype="complex64"), "c (Cast): a cast to complex64"),
         (_operation3("Add", "a", tensor3("x"), [1.0, 2.0]), "a (Add): the constant [1.0, 2.0] is not one number"),
         (_operation3("Reshape", "r", tensor3("x"), newshape=[5, 6]), "r (Reshape): the shape [5, 6] need not keep"),
         (_operation3("Transpose", "t", tensor3("x"), axes=[1, 0, 2]), "t (Transpose): it moves the batch"),
