@@ -62,8 +62,7 @@ int32_t rnnrt_model_run_cpu(rnnrt_model *m, const rnnrt_call *call, rnnrt_error 
     if (!rc)
         rc = rnnrt_execute_precheck(m, ws, call, err);
     if (!rc) {
-        if (m->plan.row_bytes) /* a model without states has no rows */
-            memset(ws->rows, 0, (size_t)(ws->batch * m->plan.row_bytes));
+        memset(ws->rows, 0, (size_t)(ws->batch * m->plan.row_bytes));
         rc = rnnrt_execute(m, ws, call, ws->rows, 0, err);
     }
     give_back(m, ws);
