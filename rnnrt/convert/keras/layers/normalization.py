@@ -157,10 +157,18 @@ def group_normalization(c: LayerCall) -> list[Value]:
     return c.emit("group_normalization", [x], attrs, c.weights(parts) if parts else {})
 
 
+def _masked_floats(c: LayerCall) -> Value:
+    """The input as floats: these layers cast integers by themselves, and Keras 3 loses a mask on the way."""
+    x = c.input()
+    if c.mask is not None and not c.tensor(x).dtype.startswith(("float", "bfloat")):
+        raise c.refuse("it casts a masked tensor of integers, where Keras 3 loses the mask", "cast it before")
+    return c.floats(x)
+
+
 @layer("Normalization", options=("axis", "mean", "variance", "invert"), weighted=True, mask="pass_keras3")
 def normalization(c: LayerCall) -> list[Value]:
     """(x - mean) / max(sqrt(variance), 1e-7) with adapted or given statistics, or the inverse."""
-    x = c.floats(c.input())
+    x = _masked_floats(c)
     axis = c.get("axis", -1)
     scalar = axis is None or (isinstance(axis, (list, tuple)) and not axis)
     axes = (len(c.tensor(x).shape) - 1,) if scalar else axes_of(c, x, axis)
@@ -188,7 +196,7 @@ def normalization(c: LayerCall) -> list[Value]:
 @layer("Rescaling", options=("scale", "offset"), per_step=True, mask="pass_keras3")
 def rescaling(c: LayerCall) -> list[Value]:
     """x * scale + offset; each is a number, or one for each place of the last axis."""
-    x = c.floats(c.input())
+    x = _masked_floats(c)
     given = [floats_of(c, "scale", 1.0), floats_of(c, "offset", 0.0)]
     axes = (len(c.tensor(x).shape) - 1,)
     if any(a.size > 1 for a in given):
