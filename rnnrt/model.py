@@ -15,7 +15,7 @@ from .format.reader import ModelFile
 from .ir.passes.layers import layer_rows, parameter_count
 from .native import _native as native
 from .planner.lower import lower
-from .planner.plan import InputInfo, OutputInfo, Plan
+from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
 from .session import Session
 from .snapshot import SnapshotCodec
 from .structure import as_input, flatten_inputs, nest, shape_text
@@ -38,14 +38,11 @@ class TensorInfo:
 
 
 def _input_spec(i: InputInfo, plan: Plan) -> tuple:
-    return i.axes(plan.symbols), i.dtype, i.timed, sum(1 << _DTYPE_BIT[d] for d in i.accepts), i.fixed_steps
+    return i.axes(plan.symbols), i.dtype, i.timed, sum(1 << DTYPES.index(d) for d in i.accepts), i.fixed_steps
 
 
 def _output_spec(o: OutputInfo, plan: Plan) -> tuple:
     return o.axes(plan.symbols), o.dtype, o.per_step
-
-
-_DTYPE_BIT = {"float32": 0, "float64": 1, "float16": 2, "int32": 5, "int64": 6, "bool": 7}
 
 
 class Model(native.Program):

@@ -8,11 +8,6 @@
 enum { A_INPUTS, A_OUTPUTS, A_ACT, A_COUNT };
 enum { W_KERNEL, W_BIAS, W_COUNT, W_SCALE = W_COUNT, W_SCALED };
 
-static int rowwise(int64_t act)
-{
-    return act == RNNRT_ACT_SOFTMAX || act == RNNRT_ACT_LOG_SOFTMAX || act == RNNRT_ACT_SPARSEMAX || act == RNNRT_ACT_GLU;
-}
-
 static int64_t last_dim(const rnnrt_plan *p, int64_t tensor)
 {
     const rnnrt_plan_tensor *t = &p->tensors[tensor];

@@ -67,7 +67,7 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     int64_t rows = 1;
     for (int i = 0; i < x->rank - 1; i++)
         rows *= s->dims[x->dims[i]];
-    *scratch = rowwise(op->attr[A_ACT]) ? 2 * rnnrt_round64(op->attr[A_OUTPUTS] * (int64_t)sizeof(REAL)) : 0;
+    *scratch = rnnrt_rowwise(op->attr[A_ACT]) ? 2 * rnnrt_round64(op->attr[A_OUTPUTS] * (int64_t)sizeof(REAL)) : 0;
     *cost = rows * op->attr[A_INPUTS] * op->attr[A_OUTPUTS] / 16 + 20;
     return rnnrt_axes_agree(s, op, x->rank - 1, err);
 }
@@ -75,7 +75,7 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
 static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_DENSE *d, int64_t rows, const REAL *x, REAL *y)
 {
     const rnnrt_kernels *k = TYPED(kernels_for)(run->plan, run->kernels, op);
-    if (!rowwise(d->activation.kind)) {
+    if (!rnnrt_rowwise(d->activation.kind)) {
         TABLE(k)->dense(d, rows, x, d->inputs, y, d->outputs);
         return;
     }

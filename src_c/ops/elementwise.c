@@ -11,11 +11,6 @@
 /* ---- activation ---- */
 enum { A_ACT, A_WIDTH, A_COUNT };
 
-static int rowwise(int64_t act)
-{
-    return act == RNNRT_ACT_SOFTMAX || act == RNNRT_ACT_LOG_SOFTMAX || act == RNNRT_ACT_SPARSEMAX || act == RNNRT_ACT_GLU;
-}
-
 enum { B_CHANNELS, B_INNER, B_COUNT };
 
 #include "real32.h"

@@ -13,7 +13,7 @@ static int32_t TYPED(activation_check)(const rnnrt_plan_view *v, const rnnrt_op 
     if (d->n_in != 1 || d->n_out != 1 || d->n_attr != A_COUNT || d->n_real != 3 || !TYPED(same_kind)(v->plan, op)
         || op->attr[A_ACT] < 0 || op->attr[A_ACT] >= RNNRT_ACT_COUNT)
         return rnnrt_fail(err, RNNRT_EINVAL, op->index, 1, 0);
-    if (rowwise(op->attr[A_ACT])) {
+    if (rnnrt_rowwise(op->attr[A_ACT])) {
         const rnnrt_plan_tensor *x = &v->plan->tensors[op->in[0]], *y = &v->plan->tensors[op->out[0]];
         const rnnrt_plan_dim *dx = &v->plan->dims[x->dims[x->rank - 1]], *dy = &v->plan->dims[y->dims[y->rank - 1]];
         int64_t w = op->attr[A_WIDTH];
@@ -30,10 +30,10 @@ static int32_t TYPED(activation_size)(const rnnrt_sizes *s, const rnnrt_op *op, 
     int64_t n = 1;
     for (int i = 0; i < x->rank; i++)
         n *= s->dims[x->dims[i]];
-    *scratch = rowwise(op->attr[A_ACT]) ? rnnrt_round64(op->attr[A_WIDTH] * (int64_t)sizeof(REAL)) : 0;
+    *scratch = rnnrt_rowwise(op->attr[A_ACT]) ? rnnrt_round64(op->attr[A_WIDTH] * (int64_t)sizeof(REAL)) : 0;
     *cost = n + 10;
     /* the last axis of a rowwise function was checked: glu halves it */
-    return rnnrt_axes_agree(s, op, x->rank - (rowwise(op->attr[A_ACT]) ? 1 : 0), err);
+    return rnnrt_axes_agree(s, op, x->rank - (rnnrt_rowwise(op->attr[A_ACT]) ? 1 : 0), err);
 }
 
 static int32_t TYPED(activation_run)(const rnnrt_run *run, const rnnrt_op *op)
@@ -44,7 +44,7 @@ static int32_t TYPED(activation_run)(const rnnrt_run *run, const rnnrt_op *op)
     for (int64_t i = 0; i < spans; i++) {
         const REAL *src = (const REAL *)x->data + i * x->batch_stride;
         REAL *dst = (REAL *)y->data + i * y->batch_stride;
-        if (rowwise(a.kind)) {
+        if (rnnrt_rowwise(a.kind)) {
             int64_t w = op->attr[A_WIDTH], wy = a.kind == RNNRT_ACT_GLU ? w / 2 : w;
             TABLE(run->kernels)->activate_rows(&a, length * (x->width / w), w, src, w, dst, wy, (REAL *)run->scratch);
         } else {

@@ -135,6 +135,12 @@ static inline int32_t rnnrt_axes_agree(const rnnrt_sizes *s, const rnnrt_op *op,
     return RNNRT_OK;
 }
 
+/* Functions of a whole row of the last axis. */
+static inline int rnnrt_rowwise(int64_t act)
+{
+    return act == RNNRT_ACT_SOFTMAX || act == RNNRT_ACT_LOG_SOFTMAX || act == RNNRT_ACT_SPARSEMAX || act == RNNRT_ACT_GLU;
+}
+
 static inline int64_t rnnrt_round64(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
 
 #endif

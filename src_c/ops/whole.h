@@ -67,11 +67,6 @@ static inline int rnnrt_weight_is(const rnnrt_plan *p, int64_t w, int64_t dtype,
 
 static inline int rnnrt_weight_holds(const rnnrt_plan *p, int64_t w, int64_t n) { return rnnrt_weight_is(p, w, RNNRT_F32, n); }
 
-static inline int rnnrt_rowwise(int64_t act)
-{
-    return act == RNNRT_ACT_SOFTMAX || act == RNNRT_ACT_LOG_SOFTMAX || act == RNNRT_ACT_SPARSEMAX || act == RNNRT_ACT_GLU;
-}
-
 /* ---- windows ---- */
 typedef enum rnnrt_padding { RNNRT_PAD_VALID, RNNRT_PAD_SAME, RNNRT_PAD_CAUSAL } rnnrt_padding;
 
