@@ -94,17 +94,30 @@ cdef extern from "include/rnnrt.h" nogil:
         void *poll_context
         int32_t (*host)(void *, const rnnrt_host_call *) noexcept nogil
         void *host_context
+        void *stream
 
     ctypedef struct rnnrt_model_options:
         uint32_t struct_size
         int32_t device
         int32_t threads
         const char *kernels
+        int32_t math
 
     ctypedef struct rnnrt_device_info:
         uint32_t struct_size
         char name[124]
         int64_t memory_bytes
+        int64_t free_bytes
+        int32_t place
+        int32_t capability
+        int32_t driver
+        int32_t runtime
+
+    ctypedef struct rnnrt_memory:
+        uint32_t struct_size
+        int32_t place
+        int64_t weights
+        int64_t kept
 
     ctypedef struct rnnrt_model:
         pass
@@ -114,6 +127,8 @@ cdef extern from "include/rnnrt.h" nogil:
         pass
 
     ctypedef struct rnnrt_backend:
+        uint32_t struct_size
+        uint32_t abi
         const char *name
         const char *build_info
         int32_t (*device_count)(rnnrt_error *) noexcept nogil
@@ -135,6 +150,15 @@ cdef extern from "include/rnnrt.h" nogil:
         int32_t (*pool_run)(rnnrt_pool *, const int64_t *, const rnnrt_call *, rnnrt_error *) noexcept nogil
         int32_t (*pool_get_rows)(rnnrt_pool *, const int64_t *, int64_t, void *, rnnrt_error *) noexcept nogil
         int32_t (*pool_set_rows)(rnnrt_pool *, const int64_t *, int64_t, const void *, rnnrt_error *) noexcept nogil
+        int32_t (*model_memory)(rnnrt_model *, rnnrt_memory *, rnnrt_error *) noexcept nogil
+        int64_t (*session_memory)(rnnrt_session *, rnnrt_error *) noexcept nogil
+        int32_t (*device_alloc)(int32_t, int64_t, void **, rnnrt_error *) noexcept nogil
+        void (*device_free)(int32_t, void *) noexcept nogil
+        int32_t (*host_alloc)(int64_t, void **, rnnrt_error *) noexcept nogil
+        void (*host_free)(void *) noexcept nogil
+        int32_t (*copy)(int32_t, void *, int32_t, const void *, int32_t, int64_t, void *, rnnrt_error *) noexcept nogil
+        int32_t (*stream_wait)(int32_t, void *, void *, rnnrt_error *) noexcept nogil
+        int32_t (*sync)(int32_t, void *, rnnrt_error *) noexcept nogil
 
     const rnnrt_backend *rnnrt_cpu_backend()
     int32_t rnnrt_backend_open(const char *, const rnnrt_backend **, rnnrt_error *)

@@ -235,6 +235,7 @@ cdef class Program:
         call.flags = 0
         call.poll = NULL
         call.host = NULL
+        call.stream = NULL
         if self.hosts is not None:
             host = [self.hosts, None, {}]
             call.host = _host

@@ -18,7 +18,7 @@ int32_t rnnrt_backend_check(const rnnrt_backend *api, rnnrt_error *err)
 {
     if (!api)
         return refuse(err, RNNRT_EABI, "the plugin gave no table");
-    if (api->struct_size < sizeof(rnnrt_backend))
+    if (api->struct_size < RNNRT_BACKEND_LEAST)
         return refuse(err, RNNRT_EABI, "the plugin's table is shorter than this version of rnnrt needs");
     if (api->abi >> 16 != RNNRT_ABI_MAJOR)
         return refuse(err, RNNRT_EABI, "the plugin was built for another major version of the backend ABI");

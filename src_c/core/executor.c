@@ -29,6 +29,11 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *m, rnnrt_workspace *ws, const 
     for (int64_t i = 0; i < p->n_inputs; i++)
         if (call->inputs[i].dtype < 0 || call->inputs[i].dtype > RNNRT_BOOL || !(p->inputs[i].dtypes >> call->inputs[i].dtype & 1))
             return rnnrt_fail(err, RNNRT_EINVAL, -1, 30, i);
+    for (int64_t i = 0; i < p->n_inputs + p->n_outputs; i++) {
+        const rnnrt_buffer *b = i < p->n_inputs ? &call->inputs[i] : &call->outputs[i - p->n_inputs];
+        if (b->device != RNNRT_ON_CPU && b->device != RNNRT_ON_PINNED)
+            return rnnrt_fail(err, RNNRT_EINVAL, -1, 31, i);
+    }
     attach(m, ws, call);
     rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL};
     for (int64_t i = 0; i < p->n_ops; i++) {

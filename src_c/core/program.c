@@ -244,6 +244,7 @@ static int32_t prepare_ops(rnnrt_model *m, rnnrt_error *err)
     for (int64_t i = 0; i < m->plan.n_ops; i++)
         if (m->ops[i].cls->prepared_bytes)
             total += rnnrt_round64(m->ops[i].cls->prepared_bytes(&view, &m->ops[i]));
+    m->prepared_bytes = total;
     m->prepared = rnnrt_alloc((size_t)total);
     if (!m->prepared)
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, total, 0);

@@ -30,6 +30,7 @@ struct rnnrt_model {
     void *plan_memory;
     rnnrt_op *ops;
     char *prepared;
+    int64_t prepared_bytes;
     const rnnrt_kernels *kernels;
     int64_t *root;               /* storage root of each tensor: itself unless an alias */
     int64_t *last_use;           /* last op that touches each root's storage */
@@ -63,6 +64,7 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *model, rnnrt_workspace *ws, co
 int32_t rnnrt_model_run_cpu(rnnrt_model *model, const rnnrt_call *call, rnnrt_error *err);
 int32_t rnnrt_session_create_cpu(rnnrt_model *model, int64_t rows, rnnrt_session **out, rnnrt_error *err);
 void rnnrt_session_release_cpu(rnnrt_session *session);
+int64_t rnnrt_session_memory_cpu(rnnrt_session *session, rnnrt_error *err);
 int32_t rnnrt_session_run_cpu(rnnrt_session *session, const rnnrt_call *call, rnnrt_error *err);
 int32_t rnnrt_session_get_rows_cpu(rnnrt_session *s, int64_t first, int64_t count, void *out, rnnrt_error *err);
 int32_t rnnrt_session_set_rows_cpu(rnnrt_session *s, int64_t first, int64_t count, const void *in, rnnrt_error *err);

@@ -108,6 +108,12 @@ int32_t rnnrt_session_create_cpu(rnnrt_model *m, int64_t rows, rnnrt_session **o
     return RNNRT_OK;
 }
 
+int64_t rnnrt_session_memory_cpu(rnnrt_session *s, rnnrt_error *err)
+{
+    (void)err;
+    return s->n_rows * s->model->plan.row_bytes + s->ws->arena_bytes + s->ws->rows_bytes;
+}
+
 void rnnrt_session_release_cpu(rnnrt_session *s)
 {
     if (!s)

@@ -2,8 +2,8 @@
  *
  * A backend is one shared library (or static object) with one exported symbol, rnnrt_backend_get_api.
  * Granularity is the whole program: a backend takes all ops of a plan or names the first that it cannot do.
- * Plain C99; structs that grow start with struct_size and are only appended to; no exceptions, no abort,
- * no printing across the boundary. Untrusted bytes never come here: Python has validated the file, and
+ * Plain C99; structs that grow start with struct_size and are only appended to, each side asking RNNRT_HAS
+ * before it touches a member newer than 1.0; no exceptions, no abort, no printing across the boundary. Untrusted bytes never come here: Python has validated the file, and
  * model_create checks every index, expression and alias of the plan once.
  *
  * All plan records are arrays of int64_t, so that the planner hands NumPy arrays over as they are.
@@ -14,9 +14,12 @@
 #include "rnnrt_types.h"
 
 #define RNNRT_ABI_MAJOR 1u
-#define RNNRT_ABI_MINOR 0u
+#define RNNRT_ABI_MINOR 1u
 #define RNNRT_ABI ((RNNRT_ABI_MAJOR << 16) | RNNRT_ABI_MINOR)
 #define RNNRT_MAX_RANK 8
+
+/* Whether a sized struct of the other side is long enough to have this member. */
+#define RNNRT_HAS(p, type, member) ((p)->struct_size >= offsetof(type, member) + sizeof(((type *)0)->member))
 
 typedef enum rnnrt_status {
     RNNRT_OK = 0,
@@ -119,10 +122,12 @@ typedef struct rnnrt_plan {
     int32_t streams;              /* 1: a session may walk any length with a fixed workspace */
 } rnnrt_plan;
 
+/* Where memory lies, in DLPack's numbers. */
+typedef enum rnnrt_place { RNNRT_ON_CPU = 1, RNNRT_ON_CUDA = 2, RNNRT_ON_PINNED = 3 } rnnrt_place;
 typedef struct rnnrt_buffer {
     void *data;
     int32_t dtype;
-    int32_t device;               /* DLPack: 1 CPU, 2 CUDA, 3 pinned host */
+    int32_t device;               /* rnnrt_place; CUDA: on the device of the model. RNNRT_EINVAL where it is not reached */
 } rnnrt_buffer;
 
 /* A host op (a class of the user's own) as its function sees one tile: dense rows, batch_stride elements apart. */
@@ -160,20 +165,50 @@ typedef struct rnnrt_call {
     void *poll_context;
     rnnrt_host_fn *host;          /* runs the host ops; may be NULL where the plan has none */
     void *host_context;
+    /* since 1.1 */
+    /* A stream of the caller's (CUDA: a cudaStream_t; 1 the legacy default one, 2 the thread's): the call's work is
+     * queued there, behind what is queued already, and the call may return before it is done; whoever reads on
+     * that stream afterwards sees it. NULL: all outputs are there when the call returns. What a call can fail by
+     * is found before it returns in either case. Calls of one session on different streams keep their order, and
+     * reading its rows waits for them. */
+    void *stream;
 } rnnrt_call;
+
+/* How products of float32 are formed. */
+typedef enum rnnrt_math {
+    RNNRT_MATH_FP32 = 0,          /* within 1e-5 of the CPU's */
+    RNNRT_MATH_TF32 = 1,          /* factors may be rounded to TF32 (about 1e-3); a backend without it takes it as fp32 */
+} rnnrt_math;
 
 typedef struct rnnrt_model_options {
     uint32_t struct_size;
-    int32_t device;
+    int32_t device;               /* 0 <= device < device_count */
     int32_t threads;
     const char *kernels;          /* cpu: name of the kernel table, NULL: the best */
+    /* since 1.1 */
+    int32_t math;                 /* rnnrt_math */
+    int32_t reserved;
 } rnnrt_model_options;
 
+/* The caller sets struct_size; the backend fills the members that fit. */
 typedef struct rnnrt_device_info {
     uint32_t struct_size;
     char name[124];
     int64_t memory_bytes;
+    /* since 1.1 */
+    int64_t free_bytes;           /* 0: not known */
+    int32_t place;                /* rnnrt_place of device_alloc's memory */
+    int32_t capability;           /* CUDA: 90 for sm_90 */
+    int32_t driver, runtime;      /* CUDA: 12080 for 12.8 */
 } rnnrt_device_info;
+
+/* Bytes on the device. The caller sets struct_size. */
+typedef struct rnnrt_memory {
+    uint32_t struct_size;
+    int32_t place;                /* rnnrt_place */
+    int64_t weights;              /* as packed; shared by all runs, sessions and pools */
+    int64_t kept;                 /* workspaces kept for later runs */
+} rnnrt_memory;
 
 typedef struct rnnrt_model rnnrt_model;
 typedef struct rnnrt_session rnnrt_session;
@@ -184,6 +219,7 @@ typedef struct rnnrt_backend {
     uint32_t abi;                 /* RNNRT_ABI of the builder */
     const char *name;             /* "cpu", "cuda", ... */
     const char *build_info;
+    /* 0 with err->code RNNRT_EDEVICE and a text that names cause and remedy where no device can be reached */
     int32_t (*device_count)(rnnrt_error *err);
     int32_t (*device_info)(int32_t device, rnnrt_device_info *out, rnnrt_error *err);
     /* RNNRT_OK, or RNNRT_EUNSUPPORTED with err->op = the first op that it cannot do */
@@ -216,7 +252,29 @@ typedef struct rnnrt_backend {
     int32_t (*pool_get_rows)(rnnrt_pool *pool, const int64_t *rows, int64_t count, void *out, rnnrt_error *err);
     /* in == NULL: zero rows */
     int32_t (*pool_set_rows)(rnnrt_pool *pool, const int64_t *rows, int64_t count, const void *in, rnnrt_error *err);
+
+    /* Since 1.1. Any of these may be NULL: the host then does without. */
+    int32_t (*model_memory)(rnnrt_model *model, rnnrt_memory *out, rnnrt_error *err);
+    /* Bytes that a session holds on the device: its rows and its workspace so far. */
+    int64_t (*session_memory)(rnnrt_session *session, rnnrt_error *err);
+    /* Memory on a device, at least 64-byte aligned, for results that stay there. Freeing waits for whatever is queued on
+     * the device and may still use it. NULL is freed as nothing. */
+    int32_t (*device_alloc)(int32_t device, int64_t bytes, void **out, rnnrt_error *err);
+    void (*device_free)(int32_t device, void *memory);
+    /* Page-locked memory of the host. */
+    int32_t (*host_alloc)(int64_t bytes, void **out, rnnrt_error *err);
+    void (*host_free)(void *memory);
+    /* Copy between places (rnnrt_place), in the order of a stream as rnnrt_call has it; NULL: done on return. */
+    int32_t (*copy)(int32_t device, void *to, int32_t to_place, const void *from, int32_t from_place, int64_t bytes,
+                    void *stream, rnnrt_error *err);
+    /* What is queued on `waiter` from now on begins after all that is queued on `before` so far. */
+    int32_t (*stream_wait)(int32_t device, void *waiter, void *before, rnnrt_error *err);
+    /* Wait for a stream; NULL: for the whole device. */
+    int32_t (*sync)(int32_t device, void *stream, rnnrt_error *err);
 } rnnrt_backend;
+
+/* What a table of 1.0 holds; no table is shorter. */
+#define RNNRT_BACKEND_LEAST offsetof(rnnrt_backend, model_memory)
 
 /* The one exported symbol of a plugin: refuses a host of another major ABI with RNNRT_EABI. */
 typedef int32_t rnnrt_backend_get_api_fn(uint32_t host_abi, const rnnrt_backend **out);

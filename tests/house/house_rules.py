@@ -105,10 +105,13 @@ MAY_INCLUDE = {
     "kernels/isa": {"include", "kernels", "kernels/simd", "kernels/generic", "kernels/isa"},
     "ops": {"include", "kernels", "ops"},
     "core": {"include", "kernels", "ops", "core"},
-    "cuda": {"cuda"},
 }
-CUDA_MAY = {"include/rnnrt_backend.h", "include/rnnrt_types.h"}
-C_SUFFIXES = {".c", ".h", ".def", ".cu", ".cuh", ".inc"}
+# The plugin sees the table alone: what is below src_c/cuda includes that and its own.
+CUDA_MAY = {
+    *("include/rnnrt_backend.h", "include/rnnrt_types.h", "include/activations.def"),
+    "ops/ops.def",  # the list of ops by number
+}
+C_SUFFIXES = {".c", ".h", ".def", ".cu", ".cuh", ".inc", ".cpp", ".hpp"}
 
 _STRIP = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.S)
 
@@ -132,13 +135,18 @@ def _included(path: Path, name: str, src_c: Path) -> str | None:
     return None
 
 
+def _cuda_fits(target: str) -> bool:
+    return target.split("/")[0] == "cuda" or target in CUDA_MAY
+
+
 def include_breaches(root: Path) -> list[str]:
     """Includes against core -> ops -> kernels, isa -> generic -> simd; Python.h anywhere in src_c."""
     bad, src_c = [], root / "src_c"
     for path in c_files(root):
         here = path.relative_to(src_c)
         room = here.parent.as_posix()
-        if room not in MAY_INCLUDE:
+        cuda = room.split("/")[0] == "cuda"
+        if room not in MAY_INCLUDE and not cuda:
             bad.append(f"src_c/{here}: folder {room!r} is not in the table of include directions")
             continue
         for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -152,9 +160,7 @@ def include_breaches(root: Path) -> list[str]:
             target = _included(path, m[2], src_c)
             if target is None:
                 bad.append(f"src_c/{here}:{n}: {m[2]} is not below src_c")
-            elif Path(target).parent.as_posix() not in MAY_INCLUDE[room] and not (
-                room == "cuda" and target in CUDA_MAY
-            ):
+            elif not (_cuda_fits(target) if cuda else Path(target).parent.as_posix() in MAY_INCLUDE[room]):
                 bad.append(f"src_c/{here}:{n}: {room} may not include {target}")
     return bad
 
@@ -179,6 +185,7 @@ ALLOCATES = (
     *("strdup", "alloca", "mmap", "munmap", "sbrk", "__builtin_alloca"),
 )
 ALLOCATION_HOOK = "core/alloc.c"
+CUDA_EMULATOR = "cuda/emu/"  # it stands for the CUDA runtime in the tests: it allocates, and may end a broken test
 
 
 def call_breaches(root: Path) -> list[str]:
@@ -186,6 +193,8 @@ def call_breaches(root: Path) -> list[str]:
     bad, src_c = [], root / "src_c"
     for path in c_files(root):
         here = path.relative_to(src_c).as_posix()
+        if here.startswith(CUDA_EMULATOR):
+            continue
         names = [*PRINTS, *ENDS, *STREAMS]
         if here != ALLOCATION_HOOK:
             names += ALLOCATES

@@ -71,9 +71,13 @@ def test_the_import_checker_sees(tmp_path, file, text, finds):
         ("ops/dense.c", '#include "kernels/kernels.h"\n', None),
         ("core/program.h", '#include "nowhere.h"\n', "nowhere.h is not below src_c"),
         ("core/program.h", "#include <Python.h>\n", "no Python in src_c"),
+        ("cuda/emu/shim.cpp", '#include "../lstm.cuh"\n', None),
+        ("cuda/lstm.cuh", '#include "kernels/kernels.h"\n', "cuda may not include kernels/kernels.h"),
+        ("ops/dense.c", '#include "cuda/lstm.cuh"\n', "ops may not include cuda/lstm.cuh"),
     ],
 )
 def test_the_include_checker_sees(tmp_path, file, text, finds):
+    _write(tmp_path / "src_c", "cuda/lstm.cuh", "")
     for name in ("core/program.h", "kernels/kernels.h", "kernels/generic/lstm.h", "kernels/isa/avx2.c"):
         _write(tmp_path / "src_c", name, "")
     _write(tmp_path / "src_c", file, text)
@@ -91,6 +95,8 @@ def test_the_include_checker_sees(tmp_path, file, text, finds):
         ("core/program.c", "#include <assert.h>\nvoid f(void) { assert(0); }\n", 1),
         ("core/alloc.c", "void *f(void) { return malloc(1); }\n", 0),
         ("core/alloc.c", "void f(void) { abort(); }\n", 1),
+        ("cuda/emu/shim.cpp", "void *f(void) { return malloc(1); }\n", 0),
+        ("cuda/plugin.cu", "void *f(void) { return malloc(1); }\n", 1),
     ],
 )
 def test_the_call_checker_sees(tmp_path, file, text, n):

@@ -1,6 +1,6 @@
 /* A backend for the tests of the plugin door: it answers each call with its model's number of ops.
  *
- * -DDUMMY_ABI=n: the ABI it claims. -DDUMMY_SHORT: a table that is too short. -DDUMMY_NULL: a NULL member.
+ * -DDUMMY_ABI=n: the ABI it claims. -DDUMMY_SHORT: a table that is too short. -DDUMMY_OLD: a table of 1.0. -DDUMMY_NULL: a NULL member.
  * -DDUMMY_REFUSE: get_api refuses. -DDUMMY_NO_SYMBOL: no exported symbol. -DDUMMY_FAIL_RUN: runs fail half-way. */
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +194,9 @@ static int32_t pool_set_rows(rnnrt_pool *p, const int64_t *rows, int64_t count, 
 
 static const rnnrt_backend api = {
 #ifdef DUMMY_SHORT
-    .struct_size = sizeof(rnnrt_backend) - 8,
+    .struct_size = RNNRT_BACKEND_LEAST - 8,
+#elif defined DUMMY_OLD
+    .struct_size = RNNRT_BACKEND_LEAST,
 #else
     .struct_size = sizeof(rnnrt_backend),
 #endif

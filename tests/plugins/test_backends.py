@@ -105,6 +105,11 @@ def test_a_newer_minor_version_is_welcome(dummy):
     assert native.Backend.open(dummy("DUMMY_ABI=0x10005u")).name == "dummy"
 
 
+def test_a_table_of_the_first_minor_version_is_welcome(dummy):
+    program = _program(native.Backend.open(dummy("DUMMY_OLD")), _plan())
+    assert program.predict(np.zeros((1, 4, 3), "f4"))[0, 0] == 2
+
+
 def test_no_such_library(tmp_path):
     with pytest.raises(BackendError, match="nothing.so"):
         native.Backend.open(tmp_path / "nothing.so")
