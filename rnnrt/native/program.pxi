@@ -74,7 +74,7 @@ cdef class Program:
     cdef bint single                  # one data input: the fast path is possible
     cdef IoSpec inputs[MAX_IO]
     cdef IoSpec outputs[MAX_IO]
-    cdef int64_t unit_ns              # estimate for one step of one row
+    cdef int64_t step_ns, row_ns      # estimate for one step of one row, and for each further row
     cdef readonly object plan
     cdef readonly str kernels
     cdef object single_output         # the output structure is one array
@@ -198,22 +198,24 @@ cdef class Program:
         return f"expected 0 <= id < {size}"
 
     cdef int _learn_cost(self) except -1:
-        """Estimate a row of one step, so that a call's cost is a product: asking the backend would take longer."""
+        """Estimate a step of one and of many rows, so that a call's cost is a line: asking the backend takes longer."""
         cdef int64_t symbols[MAX_SYMBOLS]
         cdef rnnrt_error err
         cdef int i
-        cdef int64_t length = 1
+        cdef int64_t length = 1, many = 64
         while length <= 4096:
             symbols[0] = 1
             for i in range(1, self.n_symbols):
                 symbols[i] = length
             memset(&err, 0, sizeof(err))
-            self.unit_ns = self.api.model_cost(self.model, symbols, &err)
+            self.step_ns = self.api.model_cost(self.model, symbols, &err)
             if not err.code:
-                self.unit_ns = self.unit_ns // length + 1
+                symbols[0] = many
+                self.row_ns = max(0, self.api.model_cost(self.model, symbols, &err) - self.step_ns) // (length * (many - 1)) + 1
+                self.step_ns = self.step_ns // length + 1
                 return 0
             length *= 8
-        self.unit_ns = NOGIL_NS
+        self.step_ns = self.row_ns = NOGIL_NS
         return 0
 
     cdef int64_t _cost(self, const int64_t *symbols) noexcept:
@@ -222,7 +224,7 @@ cdef class Program:
         cdef int i
         for i in range(1, self.n_symbols):
             steps = max(steps, symbols[i])
-        return self.unit_ns * symbols[0] * steps
+        return (self.step_ns + self.row_ns * (symbols[0] - 1)) * steps
 
     cdef int _execute(self, rnnrt_session *session, rnnrt_call *call) except -1:
         """Run, with the GIL released where the work is worth it."""
@@ -432,7 +434,7 @@ cdef class Program:
 
     def estimate(self, int64_t rows, int64_t steps):
         """Estimated nanoseconds of a call, without asking the backend."""
-        return self.unit_ns * rows * steps
+        return (self.step_ns + self.row_ns * (rows - 1)) * steps
 
     def measure(self, lengths):
         """(workspace bytes, estimated nanoseconds) of a run with these lengths, in the order of plan.symbols."""

@@ -102,7 +102,8 @@ static int32_t TYPED(conv_size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_
     T_DENSE d = TYPED(dense_of)(op);
     int32_t rc = rnnrt_window_fits(s, op, &w, err);
     *scratch = TYPED(gather_at)(op) + RNNRT_GATHER_ROWS * d.inputs * (int64_t)sizeof(REAL);
-    *cost = (int64_t)((double)elements(s, op->out[0]) * (double)d.inputs / 24.0) + 20;
+    *cost = rnnrt_product_ns(s->kernels, 1, (double)elements(s, op->out[0]) / (double)d.outputs, (double)d.inputs,
+                             (double)d.outputs, s->plan->weights[op->weight[0]].dtype) + 20;
     return rc;
 }
 

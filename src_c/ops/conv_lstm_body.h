@@ -122,7 +122,8 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     }
     T_DENSE dx = TYPED(dense_of)(op, 0), dh = TYPED(dense_of)(op, 1);
     *scratch = TYPED(layout_of)(op, batch).total;
-    *cost = (int64_t)((double)(batch * steps * places(op)) * (double)(dx.inputs + dh.inputs) * (double)dx.outputs / 24.0) + 50;
+    *cost = rnnrt_product_ns(s->kernels, (double)steps, (double)(batch * places(op)), (double)(dx.inputs + dh.inputs),
+                             (double)dx.outputs, p->weights[op->weight[0]].dtype) + 50;
     return RNNRT_OK;
 }
 

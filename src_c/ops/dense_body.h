@@ -68,7 +68,8 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     for (int i = 0; i < x->rank - 1; i++)
         rows *= s->dims[x->dims[i]];
     *scratch = rnnrt_rowwise(op->attr[A_ACT]) ? 2 * rnnrt_round64(op->attr[A_OUTPUTS] * (int64_t)sizeof(REAL)) : 0;
-    *cost = rows * op->attr[A_INPUTS] * op->attr[A_OUTPUTS] / 16 + 20;
+    *cost = rnnrt_product_ns(s->kernels, 1, (double)rows, (double)op->attr[A_INPUTS], (double)op->attr[A_OUTPUTS],
+                             s->plan->weights[op->weight[W_KERNEL]].dtype) + 20;
     return rnnrt_axes_agree(s, op, x->rank - 1, err);
 }
 

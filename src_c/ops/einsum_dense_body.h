@@ -73,7 +73,9 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
 {
     (void)err;
     *scratch = 0;
-    *cost = (int64_t)((double)rnnrt_elements(s, op->out[0]) * (double)TYPED(dense_of)(s->plan, op).inputs / 24.0) + 20;
+    T_DENSE d = TYPED(dense_of)(s->plan, op);
+    *cost = rnnrt_product_ns(s->kernels, 1, (double)rnnrt_elements(s, op->out[0]) / (double)d.outputs, (double)d.inputs,
+                             (double)d.outputs, s->plan->weights[op->weight[0]].dtype) + 20;
     return RNNRT_OK;
 }
 

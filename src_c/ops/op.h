@@ -135,6 +135,18 @@ static inline int32_t rnnrt_axes_agree(const rnnrt_sizes *s, const rnnrt_op *op,
     return RNNRT_OK;
 }
 
+/* Estimated nanoseconds of `passes` products (rows, inputs) x (inputs, outputs) in a row: arithmetic, or reading the
+ * weights where a pass has few rows. Rates between those of the CPUs that were measured. */
+static inline int64_t rnnrt_product_ns(const rnnrt_kernels *k, double passes, double rows, double inputs, double outputs,
+                                       int64_t weight_dtype)
+{
+    double size = (double)rnnrt_dtype_size(weight_dtype), weights = inputs * outputs;
+    double arithmetic = rows * weights * (size > 4 ? 2.0 : 1.0) / (5.0 * (double)k->vector_floats);
+    double reading = weights * size / (weights * size > 1e6 ? 48.0 : 96.0); /* beyond a private L2, and within it */
+    double ns = passes * (arithmetic > reading ? arithmetic : reading);
+    return ns < 9e18 ? (int64_t)ns : INT64_MAX / 2;
+}
+
 /* Functions of a whole row of the last axis. */
 static inline int rnnrt_rowwise(int64_t act)
 {

@@ -160,7 +160,10 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
         return rc;
     T_CELL cell = TYPED(cell_of)(p, op);
     *scratch = TYPED(scratch_layout)(TYPED(kernels_for)(p, s->kernels, op), &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
-    *cost = batch * steps * (cell.units + cell.features) * cell.units * gates_of(cell.kind) / 16 + 40 * steps;
+    int64_t gates = gates_of(cell.kind);
+    *cost = rnnrt_product_ns(s->kernels, (double)steps, (double)batch, (double)(cell.features + cell.units),
+                             (double)(gates * cell.units), p->weights[op->weight[0]].dtype)
+          + steps * (batch * gates * cell.units * 8 / s->kernels->vector_floats + 80);
     return RNNRT_OK;
 }
 
