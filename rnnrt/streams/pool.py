@@ -33,7 +33,8 @@ class Pool(native.PoolCore):
     """Streams of one model by id; made by :meth:`rnnrt.Model.pool`.
 
     Streams that are stepped in one call share its batches; a stream's numbers do not depend on who shares them (the
-    same bits as in a session of its own). An error hits its own stream only, whose state stays as it was. Any
+    same bits as in a session of its own, but for classes of the user's own that compute in NumPy, whose products round
+    by the number of rows). An error hits its own stream only, whose state stays as it was. Any
     number of threads may use a pool; two calls at once on one stream are refused with StateError for that stream.
 
     An id is any hashable. A stream is opened by its first step, or by :meth:`open`, and ends with :meth:`close`.

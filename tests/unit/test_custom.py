@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tarfile
 import threading
@@ -255,3 +256,51 @@ def test_threads_share_a_model(files):
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_streams_of_a_pool_step_a_cell_together(files):
+    """As alone, for steps, chunks of several lengths, steps from threads and in a loop.
+
+    Not the same bits: the cell's products are NumPy's, whose rounding depends on the number of rows.
+    """
+    model = rnnrt.load(files / "custom_masked.h5", custom_objects=OBJECTS)
+    data = x()
+    data[0, 20:30] = 0  # masked
+    alone = [model.session() for _ in data]
+    pool = model.pool(max_batch=2)
+
+    def same(got, call):
+        return all(np.allclose(got[i], call(i)[0], rtol=0, atol=1e-6) for i in range(3))
+
+    for t in range(4):
+        assert same(pool.step({i: data[i, t] for i in range(3)}), lambda i, t=t: alone[i].step(data[i : i + 1, t]))
+    ends = [9, 25, 25]
+    assert same(
+        pool.run({i: data[i, 4 : ends[i]] for i in range(3)}), lambda i: alone[i].run(data[i : i + 1, 4 : ends[i]])
+    )
+    futures = {i: pool.submit(i, data[i, 30]) for i in range(3)}
+    assert same({i: f.result(30) for i, f in futures.items()}, lambda i: alone[i].step(data[i : i + 1, 30]))
+
+    async def ask():
+        return await asyncio.gather(*(pool.astep(i, data[i, 31]) for i in range(3)))
+
+    assert same(asyncio.run(ask()), lambda i: alone[i].step(data[i : i + 1, 31]))
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+def test_a_cell_that_raises_hits_its_own_stream_of_a_pool(files, chunks):
+    model = rnnrt.load(files / "custom_masked.h5", custom_objects={"HandwritingCellPlain": Fragile})
+    pool, data = model.pool(), x(12)
+    pool.run({i: data[i] for i in range(3)})
+    before = {i: pool.to_bytes(i) for i in range(3)}
+    more = x(12, seed=1)
+    more[1, 7, 0] = 1000
+    batch = {i: more[i] if chunks else more[i, 7] for i in range(3)}
+    with pytest.raises(rnnrt.BatchError) as e:
+        (pool.run if chunks else pool.step)(batch)
+    assert set(e.value.errors) == {1} and isinstance(e.value.errors[1], BackendError)
+    assert pool.to_bytes(1) == before[1]
+    for i in (0, 2):
+        session = model.session(state=before[i])
+        want = session.run(more[i : i + 1]) if chunks else session.step(more[i : i + 1, 7])
+        assert np.array_equal(e.value.results[i], want[0]) and pool.to_bytes(i) == session.to_bytes()
