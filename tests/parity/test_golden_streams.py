@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runtime import same_bits
-
 from test_goldens import STATEFUL, _compare, _feed, _flat, _golden, _model
 
 EXAMPLES = int(os.environ.get("RNNRT_EXAMPLES", "6"))
