@@ -23,7 +23,7 @@ ACTS = st.lists(st.sampled_from(["", "bytes", "state", "fork", "pool", "noise"])
 
 @pytest.mark.parametrize("name, version", STATEFUL, ids=[f"{n}-{v}" for n, v in STATEFUL])
 def test_calls_through_anything_that_keeps_state_are_keras(name, version):
-    """Between any two calls a stream may move: to a fork, a snapshot, a dict of its states, a pool shared with others."""
+    """Between two calls a stream may move: to a fork, a snapshot, a dict of its states, a pool shared with others."""
     g, model = _golden(name, version), _model(name, version)
     pieces, batch = g.case.pieces(), g.case.batch
 
@@ -54,7 +54,7 @@ def test_calls_through_anything_that_keeps_state_are_keras(name, version):
 
 
 def _through_a_pool(model, session, arrays, rng):
-    """One call of each row of a session as streams of a pool, among strangers; the session that goes on, the outputs."""
+    """A call of each row of a session as streams of a pool, among strangers: the session that goes on, the outputs."""
     batch = len(arrays[0])
     pool = model.pool(max_batch=int(rng.integers(1, 2 * batch + 1)))
     state = session.get_state()
