@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .backends import available
 from .native import _native as native
 
 __all__ = ["__version__", "devices", "info"]
@@ -15,13 +16,32 @@ __all__ = ["__version__", "devices", "info"]
 __version__ = "0.1.0"
 
 
-def devices() -> list[str]:
-    """Devices that a model can be loaded on."""
-    return ["cpu"]
+class Devices(list):
+    """Names of devices; ``missing`` tells why there is none of a kind: ``{"cuda": "cuda: no NVIDIA driver ..."}``."""
+
+    def __init__(self, names: list[str], missing: dict[str, str]) -> None:
+        super().__init__(names)
+        self.missing = missing
+
+    def __repr__(self) -> str:
+        why = "".join(f"; no {kind}: {reason}" for kind, reason in self.missing.items())
+        return super().__repr__() + why
+
+
+def devices() -> Devices:
+    """Devices that a model can be loaded on, and why there is none of a kind (looks for plugins).
+
+    >>> rnnrt.devices()
+    ['cpu', 'cuda:0']
+    """
+    found, missing = available()
+    return Devices([str(d) for d in found], missing)
 
 
 def info() -> dict[str, Any]:
-    """Versions, CPU features, kernel tables and what they promise, as plain data."""
+    """Versions, CPU features, kernel tables and what they promise, devices and plugins, as plain data."""
+    found, missing = available()
+    plugin = [d for d in found if d.kind != "cpu"]
     tables = native.kernel_tables()
     forced = os.environ.get("RNNRT_ISA") or None
     blas = os.environ.get("RNNRT_BLAS") == "always"
@@ -40,5 +60,6 @@ def info() -> dict[str, Any]:
         "bitwise_equal": same,
         "bitwise_promise": current in same,
         "blas": "always" if blas else "never",
-        "devices": devices(),
+        "devices": [str(d) for d in found],
+        "cuda": missing.get("cuda") or {"plugin": plugin[0].backend.build_info, "devices": [d.facts() for d in plugin]},
     }

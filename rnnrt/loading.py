@@ -10,7 +10,7 @@ from .custom import given
 from .errors import BackendError, FormatError
 from .format import proof as proofs
 from .format.reader import ModelFile, read
-from .model import Model
+from .model import Model, on_device
 
 __all__ = ["load"]
 
@@ -48,6 +48,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     device: str = "cpu",
+    math: str = "fp32",
     threads: int = 1,
     verify: bool = False,
     custom_objects: dict[str, Any] | None = None,
@@ -59,7 +60,11 @@ def load(
     path
         A ``.rnnrt`` file, or a Keras file (HDF5, ``.keras``), which is converted in memory.
     device
-        ``cpu``.
+        ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``: a GPU where the plugin, a device and all layers of the model
+        are to be had, else the CPU, with one line in the log ``rnnrt`` that says why.
+    math
+        Of products on a GPU: ``fp32`` (within 1e-5 of the CPU's), or ``tf32`` (faster, about 1e-3). The CPU always
+        takes float32.
     threads
         Threads of one call: 1. A model may be called from any number of threads at once.
     custom_objects
@@ -73,10 +78,8 @@ def load(
     FormatError, ConversionError
         The file is damaged, or not one that this version reads.
     BackendError
-        The device or the kernel table (``RNNRT_ISA``) cannot be had.
+        The device or the kernel table (``RNNRT_ISA``) cannot be had, or the device cannot run a layer.
     """
-    if device not in ("cpu", "auto"):
-        raise BackendError(f"device {device!r}: this build of rnnrt has no plugin for it; known is 'cpu'")
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise BackendError(f"threads: expected a positive integer, got {threads!r}")
     if threads > 1:
@@ -84,7 +87,7 @@ def load(
     name = os.fsdecode(os.fspath(path))
     with given(custom_objects):
         file = _convert_in_memory(name) if _is_keras(name) else read(name)
-        model = Model(file)
+        model = on_device(file, device, math)
     if verify:
         if file.proof is None:
             raise FormatError(f"{name}: the file carries no proof to verify")

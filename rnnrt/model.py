@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from . import backends
 from .custom.host import hosts_of
-from .errors import ShapeError, StateError
+from .errors import BackendError, ShapeError, StateError
 from .format.reader import ModelFile
 from .ir.passes.layers import layer_rows, parameter_count
 from .native import _native as native
@@ -24,7 +25,9 @@ from .summary import size_text, summary_table
 if TYPE_CHECKING:
     from .streams.pool import Pool
 
-__all__ = ["Model", "TensorInfo"]
+__all__ = ["Model", "TensorInfo", "on_device"]
+
+_log = logging.getLogger("rnnrt")
 
 
 @dataclass(frozen=True)
@@ -54,28 +57,56 @@ class Model(native.Program):
     ----------
     inputs, outputs : list of TensorInfo
     session_meaning : ``sequence`` or ``calls``, see :meth:`session`.
-    kernels : name of the kernel table that it was packed for.
+    kernels : name of the kernel table that it was packed for; of a plugin, its name.
+    device : where it runs, ``cpu`` or ``cuda:0``.
+    math : ``fp32`` or ``tf32``, see :func:`rnnrt.load`.
     """
 
-    def __new__(cls, file: ModelFile, kernels: str | None = None) -> Model:
+    def __new__(cls, file: ModelFile, *args: Any, **kwargs: Any) -> Model:
         return super().__new__(cls)
 
-    def __init__(self, file: ModelFile, kernels: str | None = None) -> None:
+    def __init__(
+        self,
+        file: ModelFile,
+        kernels: str | None = None,
+        *,
+        device: str = "cpu",
+        math: str = "fp32",
+        hosts: dict[int, Any] | None = None,
+    ) -> None:
+        if math not in backends.MATH:
+            raise BackendError(f"math={math!r}: known are {', '.join(map(repr, backends.MATH))}")
         self.file = file
         self.graph = file.graph
+        where = backends.open_device(device)
+        on_cpu = where.kind == "cpu"
         plan = lower(file.graph, dict(file.weights), native.op_kinds())
-        if plan.host_nodes:
-            hosts = hosts_of(file.graph, file.weights)
-            plan.hosts.update({op: hosts[node] for op, node in plan.host_nodes.items()})
+        if hosts is not None:
+            plan.hosts.update(hosts)
+        elif plan.host_nodes:
+            made = hosts_of(file.graph, file.weights)
+            plan.hosts.update({op: made[node] for op, node in plan.host_nodes.items()})
         super().__init__(
-            backends.cpu(),
+            where.backend,
             plan,
             [_input_spec(i, plan) for i in plan.input_info],
             [_output_spec(o, plan) for o in plan.output_info],
-            kernels or backends.kernels_wanted(),
+            (kernels or backends.kernels_wanted()) if on_cpu else "",
             self.graph.output_structure == 0,
+            where.index,
+            backends.MATH.index(math),
         )
+        self.device = str(where)
+        self.math = "fp32" if on_cpu else math
         plan.weight_arrays.clear()  # packed by now
+
+    def to(self, device: str, *, math: str | None = None) -> Model:
+        """This model on another device: a new one over the same weights of the file, which keeps nothing of this one.
+
+        device, math: as :func:`rnnrt.load` takes them; math stays as it is where None. Snapshots and states of
+        sessions go from one to the other. Raises BackendError as :func:`rnnrt.load`.
+        """
+        return on_device(self.file, device, math or self.math, self.plan.hosts)
 
     @property
     def inputs(self) -> list[TensorInfo]:
@@ -98,11 +129,6 @@ class Model(native.Program):
     def session_meaning(self) -> str:
         """``sequence``: every recurrent layer carries its state; ``calls``: the layers saved stateful do."""
         return self.graph.session
-
-    @property
-    def device(self) -> str:
-        """Where it runs."""
-        return "cpu"
 
     def _structured(self, results: list[np.ndarray]) -> Any:
         return nest(self.graph.output_structure, results)
@@ -197,10 +223,12 @@ class Model(native.Program):
         return {s: batch if s == "B" else length for s in self.plan.symbols}
 
     def memory(self, batch: int = 1, steps: int | None = None) -> dict[str, int]:
-        """Bytes: ``weights`` as stored, ``workspace`` of a predict of that size, ``state`` of one stream."""
+        """Bytes: ``weights`` as stored, ``workspace`` of a predict of that size, ``state`` of one stream; and on the
+        device ``packed`` weights, and ``kept``: workspaces that wait for the next call."""
         lengths = self._lengths(batch, steps)
         workspace, _ = self.measure([lengths[s] for s in self.plan.symbols])
-        return {"weights": self.file.weights_nbytes, "workspace": workspace, "state": self.plan.row_bytes}
+        stored = {"weights": self.file.weights_nbytes, "workspace": workspace, "state": self.plan.row_bytes}
+        return {**stored, **self.device_memory()}
 
     def summary(self, batch: int = 1, steps: int | None = None, width: int = 80) -> str:
         """The table that Keras prints, with states and memory.
@@ -241,6 +269,7 @@ class Model(native.Program):
             "stream_reason": "" if self.plan.streams else self._why(),
             "kernels": self.kernels,
             "device": self.device,
+            "math": self.math,
             "layers": [vars(r) for r in layer_rows(self.graph)],
             "proof": self.file.proof is not None,
         }
@@ -249,6 +278,19 @@ class Model(native.Program):
         ins = ", ".join(f"{i.name} {shape_text(i.shape)}" for i in self.inputs)
         outs = ", ".join(f"{o.name} {shape_text(o.shape)}" for o in self.outputs)
         return f"<rnnrt.Model {self.graph.name!r}: {ins} -> {outs}>"
+
+
+def on_device(file: ModelFile, device: str, math: str, hosts: dict[int, Any] | None = None) -> Model:
+    """A model on a device; with ``auto`` on a GPU where one can be had that does all its layers, else on the CPU."""
+    if device != "auto":
+        return Model(file, device=device, math=math, hosts=hosts)
+    try:
+        return Model(file, device="cuda", math=math, hosts=hosts)
+    except (BackendError, MemoryError) as e:
+        if math not in backends.MATH:
+            raise
+        _log.info("%s: device='auto' takes the CPU: %s", file.path, e)
+    return Model(file, math=math, hosts=hosts)
 
 
 def bind_inputs(model: Model, flat: list[Any], wanted: list[int], step: bool, session: bool) -> tuple[list, dict]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from .common import Failure, say, say_json, width
+from .common import Failure, add_device_arguments, load_model, say, say_json, width
 
 EXAMPLE = """
 rnnrt bench model.rnnrt
@@ -21,6 +21,7 @@ LEAST_BLOCKS = 100  # a p99 needs a hundred blocks
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .rnnrt file (or a Keras file, converted in memory)")
+    add_device_arguments(parser)
     parser.add_argument(
         "--batch",
         type=_sizes,
@@ -51,9 +52,7 @@ def _sizes(text: str) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> int:
-    import rnnrt
-
-    model = rnnrt.load(args.model)
+    model = load_model(args)
     steps = args.steps or _steps_of(model)
     if steps < 1 or not 0 < args.seconds < 3600:
         raise Failure("--steps must be 1 or more, --seconds above 0")
@@ -62,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         "model": str(args.model),
         "isa": facts["kernels"],
         "cpu": cpu_name(),
+        "device": facts["device"],
+        "math": facts["math"],
         "threads": 1,
         "steps": steps,
         "step": bench_step(model, args.seconds),
@@ -176,7 +177,9 @@ def report(result: dict[str, Any]) -> str:
     from rnnrt.summary import shorten_path, table
 
     columns = width()
-    lines = [shorten_path(result["model"], columns), f"{result['isa']}, 1 thread, {result['cpu']}"]
+    on_cpu = result["device"] == "cpu"
+    where = f"{result['isa']}, 1 thread" if on_cpu else f"{result['device']}, {result['math']}, host"
+    lines = [shorten_path(result["model"], columns), f"{where}, {result['cpu']}"]
     step = result["step"]
     if "refused" in step:
         lines.append(f"no step: {step['refused']}")

@@ -16,8 +16,10 @@ from typing import Any
 
 __all__ = [
     "Failure",
+    "add_device_arguments",
     "add_graph_arguments",
     "graph_arguments",
+    "load_model",
     "names",
     "run_command",
     "say",
@@ -170,6 +172,21 @@ def names(text: str) -> list[str]:
     if not out:
         raise argparse.ArgumentTypeError("expected names separated by commas")
     return out
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where a command runs its model; see :func:`load_model`."""
+    parser.add_argument(
+        "--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1 ..., or auto: a GPU if it can (default: cpu)"
+    )
+    parser.add_argument("--math", choices=("fp32", "tf32"), default="fp32", help="of a GPU's products (default: fp32)")
+
+
+def load_model(args: argparse.Namespace) -> Any:
+    """The model that a command's arguments name, on the device that they name."""
+    import rnnrt
+
+    return rnnrt.load(args.model, device=args.device, math=args.math)
 
 
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:

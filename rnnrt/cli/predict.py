@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from .common import Failure, say, say_json
+from .common import Failure, add_device_arguments, load_model, say, say_json
 
 EXAMPLE = """
 rnnrt predict model.rnnrt x.npy -o y.npy
@@ -17,6 +17,7 @@ rnnrt predict model.rnnrt words=w.npy times=t.npy -o y.npz
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .rnnrt file (or a Keras file, converted in memory)")
+    add_device_arguments(parser)
     parser.add_argument(
         "inputs",
         metavar="INPUT",
@@ -35,11 +36,9 @@ def _positive(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    import rnnrt
-
     from .arrays import check_target, read_inputs, write_outputs
 
-    model = rnnrt.load(args.model)
+    model = load_model(args)
     check_target(args.output, len(model.outputs))
     inputs = read_inputs(args.inputs, model.inputs)
     start = time.perf_counter()

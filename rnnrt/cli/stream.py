@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from .common import Failure, plain
+from .common import Failure, add_device_arguments, load_model, plain
 
 EXAMPLE = """
 tail -f sensor.csv | rnnrt stream model.rnnrt
@@ -18,6 +18,7 @@ a blank line ends a sequence: the state goes back to its start
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .rnnrt file (or a Keras file, converted in memory)")
+    add_device_arguments(parser)
     parser.add_argument(
         "--input-format",
         choices=("auto", "csv", "json"),
@@ -27,9 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import rnnrt
-
-    model = rnnrt.load(args.model)
+    model = load_model(args)
     session = model.session(batch_size=1)
     # a state input is no part of a step: it stays at zero
     steps = [spec for spec in model.inputs if getattr(spec, "role", "data") == "data"]

@@ -175,3 +175,5 @@ cdef extern from "include/rnnrt.h" nogil:
     const char *rnnrt_activation_name(int)
     int RNNRT_EINVAL, RNNRT_ESHAPE, RNNRT_EID, RNNRT_EIDNAN, RNNRT_ENOMEM, RNNRT_EBUSY, RNNRT_EINTERRUPT
     int RNNRT_EUNSUPPORTED, RNNRT_EABI, RNNRT_EDEVICE, RNNRT_EHOST
+    int RNNRT_ON_CPU, RNNRT_ON_CUDA, RNNRT_ON_PINNED
+    const size_t RNNRT_BACKEND_LEAST

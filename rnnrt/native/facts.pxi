@@ -75,6 +75,12 @@ def install_blas(sgemm, sgemv):
     )
 
 
+cdef str _device_error(str what, rnnrt_error *err):
+    """A device's complaint: its text, or its code where it has none."""
+    text = err.msg.decode(errors="replace")
+    return f"{what}: {text or f'error {err.code}, device code {err.device_code}'}"
+
+
 cdef class Backend:
     """A backend's table: the CPU's, or that of a plugin."""
 
@@ -107,18 +113,36 @@ cdef class Backend:
         """How it was built."""
         return self.api.build_info.decode()
 
-    def devices(self):
-        """Names of its devices; BackendError with the reason where it can reach none."""
+    def count(self):
+        """Number of its devices; BackendError with the reason where it can reach none."""
+        cdef rnnrt_error err
+        cdef int32_t n
+        memset(&err, 0, sizeof(err))
+        with nogil:  # a driver may take a second to start
+            n = self.api.device_count(&err)
+        if err.code:
+            raise BackendError(_device_error(self.name, &err))
+        return n
+
+    def device(self, int32_t index):
+        """Facts of a device: name, memory and free memory in bytes, place, capability, driver, runtime (0: not known)."""
         cdef rnnrt_error err
         cdef rnnrt_device_info info
         memset(&err, 0, sizeof(err))
-        n = self.api.device_count(&err)
-        if err.code:
-            raise BackendError(f"{self.name}: {err.msg.decode(errors='replace')}")
-        out = []
-        for i in range(n):
-            memset(&info, 0, sizeof(info))
-            info.struct_size = sizeof(info)
-            if self.api.device_info(i, &info, &err) == 0:
-                out.append(info.name.decode(errors="replace"))
-        return out
+        memset(&info, 0, sizeof(info))
+        info.struct_size = sizeof(info)
+        if self.api.device_info(index, &info, &err):
+            raise BackendError(_device_error(f"{self.name}:{index}", &err))
+        return {
+            "name": info.name[:].decode(errors="replace"),
+            "memory": info.memory_bytes,
+            "free": info.free_bytes,
+            "place": info.place or RNNRT_ON_CPU,
+            "capability": info.capability,
+            "driver": info.driver,
+            "runtime": info.runtime,
+        }
+
+    def devices(self):
+        """Names of its devices; BackendError with the reason where it can reach none."""
+        return [self.device(i)["name"] for i in range(self.count())]

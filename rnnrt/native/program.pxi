@@ -79,12 +79,14 @@ cdef class Program:
     cdef readonly str kernels
     cdef object single_output         # the output structure is one array
     cdef dict hosts                   # op -> function of a class of the user's; None where there is none
+    cdef readonly int device_index
+    cdef readonly int place           # where its memory is: rnnrt_place
 
     def __cinit__(self):
         self.api = NULL
         self.model = NULL
 
-    def __init__(self, Backend backend, plan, inputs, outputs, kernels, bint single_output, int device=0):
+    def __init__(self, Backend backend, plan, inputs, outputs, kernels, bint single_output, int device=0, int math=0):
         cdef rnnrt_plan p
         cdef rnnrt_model_options opt
         cdef rnnrt_error err
@@ -99,6 +101,8 @@ cdef class Program:
         memset(&err, 0, sizeof(err))
         self.plan = plan
         self.api = backend.api
+        self.device_index = device
+        self.place = RNNRT_ON_CPU if self.api == rnnrt_cpu_backend() else backend.device(device)["place"]
         self.n_in, self.n_out, self.n_symbols = len(inputs), len(outputs), len(plan.symbols)
         if self.n_in > MAX_IO or self.n_out > MAX_IO or self.n_symbols > MAX_SYMBOLS:
             raise FormatError(f"more than {MAX_IO} inputs, outputs or free lengths")
@@ -144,6 +148,7 @@ cdef class Program:
         opt.device = device
         opt.threads = 1
         opt.kernels = <const char *>name if kernels else NULL
+        opt.math = math
         try:
             rc = self.api.supports(&p, &err)
             if rc == 0:
@@ -153,7 +158,7 @@ cdef class Program:
             free(data)
         if rc:
             self._fail(&err, None)
-        self.kernels = kernels or default_kernels()
+        self.kernels = kernels or (default_kernels() if self.api == rnnrt_cpu_backend() else backend.name)
         self._learn_cost()
 
     def __dealloc__(self):
@@ -176,12 +181,14 @@ cdef class Program:
         if err.code == RNNRT_ESHAPE:
             raise ShapeError(f"{at}sizes do not fit: got {err.a}, expected {err.b}")
         if err.code == RNNRT_ENOMEM:
-            raise MemoryError(f"rnnrt needs {err.a} bytes of workspace")
+            where = "" if self.place == RNNRT_ON_CPU else f" on {self.api.name.decode()}:{self.device_index}"
+            raise MemoryError(f"rnnrt needs {err.a} bytes of workspace{where}")
         if err.code == RNNRT_EBUSY:
             raise StateError("this session is in use by another thread; give each thread a session of its own")
         if err.code == RNNRT_EUNSUPPORTED:
             backend = self.api.name.decode()
-            raise BackendError(f"{at}not supported on {backend}" + (f": {text}" if text else ""))
+            remedy = "" if backend == "cpu" else "; such a model runs with device='cpu'"
+            raise BackendError(f"{at}not supported on {backend}" + (f": {text}" if text else "") + remedy)
         if err.code == RNNRT_EDEVICE or err.code == RNNRT_EABI:
             raise BackendError(at + (text or f"device error {err.device_code}"))
         raise FormatError(f"{at}the program is malformed ({err.a}, {err.b})")
@@ -213,6 +220,8 @@ cdef class Program:
                 symbols[0] = many
                 self.row_ns = max(0, self.api.model_cost(self.model, symbols, &err) - self.step_ns) // (length * (many - 1)) + 1
                 self.step_ns = self.step_ns // length + 1
+                if self.api != rnnrt_cpu_backend():  # whoever waits for a device lets others run
+                    self.step_ns = max(self.step_ns, <int64_t>NOGIL_NS)
                 return 0
             length *= 8
         self.step_ns = self.row_ns = NOGIL_NS
@@ -435,6 +444,19 @@ cdef class Program:
     def estimate(self, int64_t rows, int64_t steps):
         """Estimated nanoseconds of a call, without asking the backend."""
         return (self.step_ns + self.row_ns * (rows - 1)) * steps
+
+    def device_memory(self):
+        """Bytes on the device: ``packed`` weights, ``kept`` workspaces; empty where the backend does not tell."""
+        cdef rnnrt_error err
+        cdef rnnrt_memory memory
+        if self.api.model_memory == NULL:
+            return {}
+        memset(&err, 0, sizeof(err))
+        memset(&memory, 0, sizeof(memory))
+        memory.struct_size = sizeof(memory)
+        if self.api.model_memory(self.model, &memory, &err):
+            self._fail(&err, None)
+        return {"packed": memory.weights, "kept": memory.kept}
 
     def measure(self, lengths):
         """(workspace bytes, estimated nanoseconds) of a run with these lengths, in the order of plan.symbols."""

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../include/rnnrt.h"
+#include "alloc.h"
 
 static int32_t refuse(rnnrt_error *err, int32_t code, const char *what)
 {
@@ -49,6 +49,13 @@ int32_t rnnrt_backend_open(const char *path, const rnnrt_backend **out, rnnrt_er
         return refuse(err, RNNRT_EABI, "the plugin refuses this version of rnnrt");
     if ((rc = rnnrt_backend_check(api, err)))
         return rc;
+    if (api->struct_size < sizeof *api) { /* an older minor version: what it has not is NULL */
+        rnnrt_backend *whole = rnnrt_alloc_zero(sizeof *whole);
+        if (!whole)
+            return refuse(err, RNNRT_ENOMEM, "no memory for the plugin's table");
+        memcpy(whole, api, api->struct_size);
+        api = whole;
+    }
     *out = api;
     return RNNRT_OK;
 }

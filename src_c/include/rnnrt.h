@@ -7,8 +7,8 @@
 /* The CPU executor, behind the same table as every plugin. */
 const rnnrt_backend *rnnrt_cpu_backend(void);
 
-/* Plugins: opens a shared library and checks its table (major ABI, sizes, no NULL member).
- * The library stays open for the life of the process. err->msg says what is wrong. */
+/* Plugins: opens a shared library and checks its table (major ABI, sizes, no NULL among the members of 1.0).
+ * Members that an older one lacks are NULL in *out. The library stays open for the life of the process. err->msg says what is wrong. */
 int32_t rnnrt_backend_open(const char *path, const rnnrt_backend **out, rnnrt_error *err);
 int32_t rnnrt_backend_check(const rnnrt_backend *api, rnnrt_error *err);
 

@@ -167,10 +167,11 @@ typedef struct rnnrt_call {
     void *host_context;
     /* since 1.1 */
     /* A stream of the caller's (CUDA: a cudaStream_t; 1 the legacy default one, 2 the thread's): the call's work is
-     * queued there, behind what is queued already, and the call may return before it is done; whoever reads on
-     * that stream afterwards sees it. NULL: all outputs are there when the call returns. What a call can fail by
-     * is found before it returns in either case. Calls of one session on different streams keep their order, and
-     * reading its rows waits for them. */
+     * queued there, behind what is queued already, and where all buffers lie on the device the call may return
+     * before it is done; whoever reads on that stream afterwards sees it. Buffers of the host are read and written
+     * before it returns. NULL: everything is done when the call returns. What a call can fail by is found before
+     * it returns in either case. Calls of one session on different streams keep their order, and reading its rows
+     * waits for them. */
     void *stream;
 } rnnrt_call;
 

@@ -111,7 +111,7 @@ CUDA_MAY = {
     *("include/rnnrt_backend.h", "include/rnnrt_types.h", "include/activations.def"),
     "ops/ops.def",  # the list of ops by number
 }
-C_SUFFIXES = {".c", ".h", ".def", ".cu", ".cuh", ".inc", ".cpp", ".hpp"}
+C_SUFFIXES = {".c", ".h", ".def", ".cu", ".cuh", ".inc", ".cc", ".cpp", ".hpp"}
 
 _STRIP = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.S)
 

@@ -1,6 +1,7 @@
 /* A backend for the tests of the plugin door: it answers each call with its model's number of ops.
  *
  * -DDUMMY_ABI=n: the ABI it claims. -DDUMMY_SHORT: a table that is too short. -DDUMMY_OLD: a table of 1.0. -DDUMMY_NULL: a NULL member.
+ * -DDUMMY_NONE: no device, with a reason.
  * -DDUMMY_REFUSE: get_api refuses. -DDUMMY_NO_SYMBOL: no exported symbol. -DDUMMY_FAIL_RUN: runs fail half-way. */
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,15 @@ static int32_t fail(rnnrt_error *err, int32_t code, const char *msg)
     return code;
 }
 
-static int32_t device_count(rnnrt_error *err) { (void)err; return 2; }
+static int32_t device_count(rnnrt_error *err)
+{
+#ifdef DUMMY_NONE
+    fail(err, RNNRT_EDEVICE, "the dummy's driver is 1.0, it needs 2.0 or newer");
+    return 0;
+#endif
+    (void)err;
+    return 2;
+}
 
 static int32_t device_info(int32_t device, rnnrt_device_info *out, rnnrt_error *err)
 {

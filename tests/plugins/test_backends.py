@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,24 +11,6 @@ from cases.graphs import Builder
 from rnnrt.errors import BackendError
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
-
-ROOT = Path(__file__).resolve().parents[2]
-CC = shutil.which("cc") or shutil.which("gcc") or "cc"
-
-
-@pytest.fixture(scope="module")
-def dummy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("plugins")
-
-    def build(*defines: str) -> Path:
-        target = folder / ("dummy" + "".join(d.replace("=", "_") for d in defines) + ".so")
-        if not target.exists():
-            source = ROOT / "tests" / "plugins" / "dummy_backend.c"
-            flags = ["-shared", "-fPIC", "-Wall", "-I", str(ROOT / "src_c"), *(f"-D{d}" for d in defines)]
-            subprocess.run([CC, *flags, str(source), "-o", str(target)], check=True)
-        return target
-
-    return build
 
 
 def _plan(op: str = "lstm"):

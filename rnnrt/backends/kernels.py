@@ -1,4 +1,4 @@
-"""Which backend and which kernel table a load gets.
+"""Which kernel table of the CPU a load gets.
 
 ``RNNRT_ISA`` names a kernel table (``avx512_vnni avx512 avx2 portable oracle``); ``RNNRT_BLAS=always`` runs the matrix
 products through scipy's BLAS with the gates fused behind them. Both are read at each load.
@@ -12,12 +12,7 @@ from importlib import import_module
 from ..errors import BackendError
 from ..native import _native as native
 
-__all__ = ["cpu", "kernels_wanted"]
-
-
-def cpu() -> native.Backend:
-    """The CPU executor."""
-    return native.Backend.cpu()
+__all__ = ["kernels_wanted"]
 
 
 def _install_blas() -> None:
