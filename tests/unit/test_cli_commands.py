@@ -31,7 +31,7 @@ class Summing:
         return np.asarray(x, np.float32).sum((1, 2))[:, None]
 
     def describe(self):
-        return {"kernels": "avx2"}
+        return {"kernels": "avx2", "device": "cpu", "math": "fp32"}
 
     def session(self, batch_size=1):
         outer = self
@@ -210,7 +210,7 @@ def test_csv_output_is_exact(capsys, tmp_path, monkeypatch):
     values = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(np.float32)
     outputs = [SimpleNamespace(name="y", shape=(None, None, 5), dtype="float32")]
     fake = Summing(outputs=outputs, predict=lambda x: values)
-    monkeypatch.setattr(rnnrt, "load", lambda path: fake)
+    monkeypatch.setattr(rnnrt, "load", lambda path, **_: fake)
     np.save(tmp_path / "x.npy", X)
     _, out, _ = run(capsys, "predict", "m.rnnrt", tmp_path / "x.npy")
     blocks = [[[np.float32(v) for v in r.split(",")] for r in b.splitlines()] for b in out.split("\n\n")]
@@ -228,7 +228,7 @@ def test_predict_runs_in_batches(capsys, tmp_path, model):
 def test_predict_with_several_inputs_and_outputs(capsys, tmp_path, monkeypatch):
     spec = [SimpleNamespace(name=n, shape=(None, 1), dtype="float32") for n in ("a", "b")]
     fake = SimpleNamespace(inputs=spec, outputs=spec, predict=lambda x: {"a": x[1], "b": x[0]})
-    monkeypatch.setattr(rnnrt, "load", lambda path: fake)
+    monkeypatch.setattr(rnnrt, "load", lambda path, **_: fake)
     np.save(tmp_path / "one.npy", [[1.0]])
     np.save(tmp_path / "two.npy", [[2.0]])
     code, out, _ = run(capsys, "predict", "m.rnnrt", f"b={tmp_path}/two.npy", tmp_path / "one.npy")
@@ -312,7 +312,7 @@ def test_stream_of_ids(capsys, monkeypatch):
             return SimpleNamespace(step=lambda x: np.array([[int(x[0])]]) if x.shape == (1,) else None)
 
     fake = Ids(inputs=[SimpleNamespace(name="ids", shape=(None, None), dtype="int32")])
-    monkeypatch.setattr(rnnrt, "load", lambda path: fake)
+    monkeypatch.setattr(rnnrt, "load", lambda path, **_: fake)
     assert stream(capsys, monkeypatch, "4\n5\n")[1] == "4\n5\n"
     code, _, err = stream(capsys, monkeypatch, "4.5\n")
     assert code == 1 and "ids must be whole numbers, got 4.5" in err
