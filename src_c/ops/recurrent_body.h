@@ -103,9 +103,11 @@ static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *p
     TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->cell_pack(&cell, &w, prepared);
 }
 
-/* Steps whose projection is hoisted at once. */
-static int64_t TYPED(hoist_steps)(int64_t steps, int64_t batch, int64_t z_width)
+/* Steps whose projection is hoisted at once; 0: none is. */
+static int64_t TYPED(hoist_steps)(int64_t steps, int64_t batch, int64_t z_width, int64_t packed_bytes)
 {
+    if (steps < 2 || batch >= (packed_bytes > CACHED_BYTES ? READING_ROWS : CACHED_ROWS))
+        return 0;
     int64_t by_rows = (HOIST_ROWS + batch - 1) / batch;
     int64_t by_bytes = HOIST_BYTES / (batch * z_width * (int64_t)sizeof(REAL));
     int64_t n = by_rows > by_bytes ? by_rows : by_bytes;
@@ -119,7 +121,7 @@ static layout TYPED(scratch_layout)(const rnnrt_kernels *k, const T_CELL *cell, 
     TABLE(k)->cell_sizes(cell, &sizes);
     layout l;
     int64_t at = 0, rows = rnnrt_round64(batch * cell->units * (int64_t)sizeof(REAL));
-    l.hoist = steps > 1 ? TYPED(hoist_steps)(steps, batch, sizes.z_width) : 0;
+    l.hoist = TYPED(hoist_steps)(steps, batch, sizes.z_width, sizes.packed_bytes);
     l.z = at;
     at += rnnrt_round64(l.hoist * batch * sizes.z_width * (int64_t)sizeof(REAL));
     l.cell = at;
