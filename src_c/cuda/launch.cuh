@@ -1,0 +1,55 @@
+/* Launches as calls: nvcc and the emulation take both the same. Shared memory above 48 KB is asked for as needed. */
+#ifndef RNNRT_CUDA_LAUNCH_CUH
+#define RNNRT_CUDA_LAUNCH_CUH
+
+#include <cuda_runtime.h>
+
+namespace rnnrt {
+
+struct grid_shape {
+    dim3 blocks, threads;
+    size_t shared;       /* bytes of dynamic shared memory */
+    unsigned cluster;    /* blocks of a cluster along x; 0: none */
+    bool cooperative;    /* all blocks at once, or the launch fails */
+};
+
+template <class... P, class... A>
+static inline cudaError_t launch_shaped(void (*kernel)(P...), const grid_shape &s, cudaStream_t stream, A &&...args)
+{
+    cudaLaunchAttribute attrs[2] = {};
+    cudaLaunchConfig_t c = {};
+    c.gridDim = s.blocks;
+    c.blockDim = s.threads;
+    c.dynamicSmemBytes = s.shared;
+    c.stream = stream;
+    c.attrs = attrs;
+    if (s.cooperative) {
+        attrs[c.numAttrs].id = cudaLaunchAttributeCooperative;
+        attrs[c.numAttrs++].val.cooperative = 1;
+    }
+    if (s.cluster) {
+        attrs[c.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attrs[c.numAttrs].val.clusterDim.x = s.cluster;
+        attrs[c.numAttrs].val.clusterDim.y = 1;
+        attrs[c.numAttrs++].val.clusterDim.z = 1;
+    }
+    if (s.shared > 48u << 10)
+        if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)s.shared))
+            return e;
+    if (s.cluster > 8)
+        if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1))
+            return e;
+    return cudaLaunchKernelEx(&c, kernel, static_cast<A &&>(args)...);
+}
+
+/* launch(kernel, blocks, threads, shared bytes, stream, arguments...) */
+template <class... P, class... A>
+static inline cudaError_t launch(void (*kernel)(P...), dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
+                                 A &&...args)
+{
+    return launch_shaped(kernel, grid_shape{blocks, threads, shared, 0, false}, stream, static_cast<A &&>(args)...);
+}
+
+} // namespace rnnrt
+
+#endif
