@@ -35,6 +35,8 @@
 #include "kernels64.h"
 
 #define RNNRT_NARROW_DENSE 8
+#define RNNRT_PHASES 4
+#define RNNRT_ALL_BLOCKS ((int64_t)1 << 40) /* as the end of a range: to the last one */
 #define RNNRT_INT8_INPUTS 32768 /* most rows of an int8 matrix: sums stay exact, a row of inputs fits the stack */
 
 /* Canonical weights of a recurrent cell, in Keras's orientation and gate order. */
@@ -61,7 +63,9 @@ typedef struct rnnrt_cell {
 typedef struct rnnrt_cell_sizes {
     int64_t packed_bytes;
     int64_t z_width;         /* floats in one hoisted row, a multiple of 16 */
-    int64_t blocks;          /* unit blocks that threads may share out; 1 where they may not */
+    int32_t phases;          /* of a step: threads that share one meet after each */
+    int64_t blocks[RNNRT_PHASES]; /* of each phase, that threads may share out; 1 where they may not */
+    int64_t project_blocks;  /* of cell_project, likewise */
 } rnnrt_cell_sizes;
 
 /* One time step of `rows` independent rows. */
@@ -74,8 +78,9 @@ typedef struct rnnrt_cell_step {
     const float *c; int64_t c_stride;      /* LSTM: (rows, units), else NULL */
     float *c_out; int64_t c_out_stride;    /* LSTM; c_out may be c (same stride), else no overlap */
     float *scratch;                        /* cell_scratch_bytes(cell, rows), 64-byte aligned */
-    int32_t zigzag;                        /* walk the unit blocks from the last to the first */
-    int64_t block_begin, block_end;        /* 0, blocks: all */
+    int32_t zigzag;                        /* walk the blocks from the last to the first */
+    int32_t phase;                         /* 0: the whole step; 1, 2, ...: one phase, */
+    int64_t block_begin, block_end;        /* of which these blocks */
 } rnnrt_cell_step;
 
 /* Canonical dense weights and the layer as the kernels see it. */
@@ -95,16 +100,18 @@ typedef struct rnnrt_kernels {
     void (*cell_sizes)(const rnnrt_cell *cell, rnnrt_cell_sizes *out);
     void (*cell_pack)(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed);
     int64_t (*cell_scratch_bytes)(const rnnrt_cell *cell, int64_t rows);
-    /* z[r] = the chains of row r after bias and inputs, in the table's own packed order */
+    /* z[r] = the chains of row r after bias and inputs, in the table's own packed order; blocks [begin, end) of them */
     void (*cell_project)(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride,
-                         float *z, int64_t z_stride);
+                         float *z, int64_t z_stride, int64_t begin, int64_t end);
     void (*cell_step)(const rnnrt_cell *cell, const rnnrt_cell_step *step);
 
     int64_t (*dense_packed_bytes)(const rnnrt_dense *dense);
     void (*dense_pack)(const rnnrt_dense *dense, const void *kernel, const float *bias /* or NULL */,
                        const float *scales, void *packed);
+    /* blocks of outputs that threads may share out; 1 where they may not */
+    int64_t (*dense_blocks)(const rnnrt_dense *dense);
     void (*dense)(const rnnrt_dense *dense, int64_t rows, const float *x, int64_t x_stride,
-                  float *y, int64_t y_stride);
+                  float *y, int64_t y_stride, int64_t begin, int64_t end);
 
     /* elementwise function over n floats; y may be x */
     void (*activate)(const rnnrt_activation *a, int64_t n, const float *x, float *y);

@@ -34,6 +34,7 @@ typedef struct rnnrt_cell_step64 {
     double *c_out; int64_t c_out_stride;   /* may be c */
     double *scratch;                       /* cell_scratch_bytes */
     int32_t zigzag;                        /* not read */
+    int32_t phase;                         /* not read */
     int64_t block_begin, block_end;        /* not read */
 } rnnrt_cell_step64;
 
@@ -45,19 +46,21 @@ typedef struct rnnrt_dense64 {
 
 struct rnnrt_cell_sizes;
 
+/* Blocks are there to be called as kernels.h is: always 1, never read. */
 typedef struct rnnrt_kernels64 {
     void (*cell_sizes)(const rnnrt_cell64 *cell, struct rnnrt_cell_sizes *out);
     void (*cell_pack)(const rnnrt_cell64 *cell, const rnnrt_cell_weights64 *w, void *packed);
     int64_t (*cell_scratch_bytes)(const rnnrt_cell64 *cell, int64_t rows);
     void (*cell_project)(const rnnrt_cell64 *cell, int64_t rows, const double *x, int64_t x_stride, double *z,
-                         int64_t z_stride);
+                         int64_t z_stride, int64_t begin, int64_t end);
     void (*cell_step)(const rnnrt_cell64 *cell, const rnnrt_cell_step64 *step);
     int64_t (*dense_packed_bytes)(const rnnrt_dense64 *dense);
     /* scales: not read; there to be called as kernels.h is */
     void (*dense_pack)(const rnnrt_dense64 *dense, const void *kernel, const double *bias, const double *scales,
                        void *packed);
+    int64_t (*dense_blocks)(const rnnrt_dense64 *dense);
     void (*dense)(const rnnrt_dense64 *dense, int64_t rows, const double *x, int64_t x_stride, double *y,
-                  int64_t y_stride);
+                  int64_t y_stride, int64_t begin, int64_t end);
     void (*activate)(const rnnrt_activation64 *a, int64_t n, const double *x, double *y);
     void (*activate_rows)(const rnnrt_activation64 *a, int64_t rows, int64_t width, const double *x, int64_t x_stride,
                           double *y, int64_t y_stride, double *scratch);

@@ -117,7 +117,7 @@ static void TYPED(dot_scores)(const TYPED(head) *h, REAL factor)
             rows[i * h->s + s] = h->key[s * h->d * h->heads + i];
     T_DENSE by_key = TYPED(product)(h->d, h->s, h->scratch + h->l.packed);
     TABLE(h->k)->dense_pack(&by_key, rows, NULL, NULL, h->scratch + h->l.packed);
-    TABLE(h->k)->dense(&by_key, h->t, h->query, h->d * h->heads, h->scores, h->s);
+    TABLE(h->k)->dense(&by_key, h->t, h->query, h->d * h->heads, h->scores, h->s, 0, RNNRT_ALL_BLOCKS);
     if (factor != 1)
         for (int64_t i = 0; i < h->t * h->s; i++)
             h->scores[i] *= factor;
@@ -179,7 +179,7 @@ static void TYPED(weigh)(const TYPED(head) *h, int64_t flags)
     }
     T_DENSE by_value = TYPED(product)(h->s, h->e, h->scratch + h->l.packed);
     TABLE(h->k)->dense_pack(&by_value, rows, NULL, NULL, h->scratch + h->l.packed);
-    TABLE(h->k)->dense(&by_value, h->t, h->scores, h->s, h->y, h->e * h->heads);
+    TABLE(h->k)->dense(&by_value, h->t, h->scores, h->s, h->y, h->e * h->heads, 0, RNNRT_ALL_BLOCKS);
     if (h->query_mask && (flags & QUERY_ZEROES))
         for (int64_t t = 0; t < h->t; t++)
             if (!h->query_mask[t])

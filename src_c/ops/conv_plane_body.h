@@ -66,7 +66,7 @@ static inline void TYPED(rnnrt_gather_range)(const TYPED(rnnrt_plane) *p, const 
         for (int64_t i = 0; i < n; i++)
             TYPED(rnnrt_gather)(p, oy, at + i, g, p->gathered + i * d->inputs);
         TABLE(p->k)->dense(d, n, p->gathered, d->inputs,
-                           p->y + (oy * p->out[1] + at) * p->filters + g * d->outputs, p->filters);
+                           p->y + (oy * p->out[1] + at) * p->filters + g * d->outputs, p->filters, 0, RNNRT_ALL_BLOCKS);
     }
 }
 
@@ -80,7 +80,7 @@ static inline void TYPED(rnnrt_convolve)(const TYPED(rnnrt_plane) *p, const T_DE
             /* k[0] == 1: TensorFlow pads no line, so the line is oy * stride */
             const REAL *x = p->x + (oy * p->w.stride[0] * p->in[1] + begin * p->w.stride[1] - p->before[1]) * p->channels;
             TABLE(p->k)->dense(d, end - begin, x, p->w.stride[1] * p->channels,
-                        p->y + (oy * p->out[1] + begin) * p->filters, p->filters);
+                        p->y + (oy * p->out[1] + begin) * p->filters, p->filters, 0, RNNRT_ALL_BLOCKS);
         }
         TYPED(rnnrt_gather_range)(p, d, g, oy, end, p->out[1]);
     }

@@ -77,19 +77,19 @@ static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_
 {
     const rnnrt_kernels *k = TYPED(kernels_for)(run->plan, run->kernels, op);
     if (!rnnrt_rowwise(d->activation.kind)) {
-        TABLE(k)->dense(d, rows, x, d->inputs, y, d->outputs);
+        TABLE(k)->dense(d, rows, x, d->inputs, y, d->outputs, 0, RNNRT_ALL_BLOCKS);
         return;
     }
     int64_t n = d->outputs;
     REAL *scratch = (REAL *)run->scratch;
     if (d->activation.kind != RNNRT_ACT_GLU) {
-        TABLE(k)->dense(d, rows, x, d->inputs, y, n);
+        TABLE(k)->dense(d, rows, x, d->inputs, y, n, 0, RNNRT_ALL_BLOCKS);
         TABLE(run->kernels)->activate_rows(&d->activation, rows, n, y, n, y, n, scratch);
         return;
     }
     REAL *line = (REAL *)(run->scratch + rnnrt_round64(n * (int64_t)sizeof(REAL)));
     for (int64_t r = 0; r < rows; r++) {
-        TABLE(k)->dense(d, 1, x + r * d->inputs, d->inputs, line, n);
+        TABLE(k)->dense(d, 1, x + r * d->inputs, d->inputs, line, n, 0, RNNRT_ALL_BLOCKS);
         TABLE(run->kernels)->activate_rows(&d->activation, 1, n, line, n, y + r * (n / 2), n / 2, scratch);
     }
 }

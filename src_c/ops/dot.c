@@ -140,7 +140,8 @@ static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
             y = right;
         }
         run->kernels->dense_pack(&d, y, NULL, NULL, packed);
-        run->kernels->dense(&d, n.rows, x, n.sum, (float *)rnnrt_out(run, op, 0)->data + g * n.rows * n.columns, n.columns);
+        run->kernels->dense(&d, n.rows, x, n.sum, (float *)rnnrt_out(run, op, 0)->data + g * n.rows * n.columns, n.columns,
+                            0, RNNRT_ALL_BLOCKS);
     }
     return RNNRT_OK;
 }

@@ -201,13 +201,14 @@ static void TYPED(hoist)(const TYPED(loop) *lp, int64_t s, int64_t n, int64_t *s
         *step_stride = zw;
         *row_stride = n * zw;
         for (int64_t b = 0; b < lp->batch; b++)
-            TABLE(lp->k)->cell_project(&lp->cell, n, x + b * lp->x->batch_stride + first * f, d * f, z + b * n * zw, zw);
+            TABLE(lp->k)->cell_project(&lp->cell, n, x + b * lp->x->batch_stride + first * f, d * f,
+                                          z + b * n * zw, zw, 0, RNNRT_ALL_BLOCKS);
     } else {
         *step_stride = lp->batch * zw;
         *row_stride = zw;
         for (int64_t t = 0; t < n; t++)
             TABLE(lp->k)->cell_project(&lp->cell, lp->batch, x + (first + d * t) * f, lp->x->batch_stride,
-                                z + t * lp->batch * zw, zw);
+                                z + t * lp->batch * zw, zw, 0, RNNRT_ALL_BLOCKS);
     }
 }
 
@@ -222,8 +223,6 @@ static void TYPED(fill_step)(const TYPED(loop) *lp, T_CELL_STEP *st, int64_t s, 
     st->rows = lp->batch;
     st->scratch = (REAL *)(lp->scratch + lp->l.cell);
     st->zigzag = (int32_t)(s & 1);
-    st->block_begin = 0;
-    st->block_end = lp->sizes.blocks;
     st->x = NULL;
     st->z = z;
     st->z_stride = z_stride;

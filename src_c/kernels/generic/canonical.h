@@ -27,9 +27,16 @@ V_INLINE const float *cell_recurrent(const rnnrt_cell *c)
 static void cell_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
 {
     const int64_t n = cell_gates(cell) * cell->units;
-    out->packed_bytes = (cell_recurrent_at(cell) + round_16(cell->units * n)) * (int64_t)sizeof(float);
-    out->z_width = round_16(n);
-    out->blocks = 1;
+    *out = (rnnrt_cell_sizes){
+        .packed_bytes = (cell_recurrent_at(cell) + round_16(cell->units * n)) * (int64_t)sizeof(float),
+        .z_width = round_16(n), .phases = 1, .blocks = {1}, .project_blocks = 1,
+    };
+}
+
+static int64_t dense_blocks(const rnnrt_dense *d)
+{
+    (void)d;
+    return 1;
 }
 
 static void take_weights(float *to, const void *from, int32_t dtype, int64_t n)

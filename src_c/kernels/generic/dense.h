@@ -54,8 +54,13 @@ static void dense_narrow(const rnnrt_dense *d, int64_t rows, const float *x, int
     }
 }
 
+static int64_t dense_blocks(const rnnrt_dense *d)
+{
+    return d->outputs <= RNNRT_NARROW_DENSE ? 1 : panel_count(d->outputs, 4);
+}
+
 static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_t x_stride, float *y,
-                      int64_t y_stride)
+                      int64_t y_stride, int64_t begin, int64_t end)
 {
     if (d->outputs <= RNNRT_NARROW_DENSE) {
         dense_narrow(d, rows, x, x_stride, y, y_stride);
@@ -68,7 +73,7 @@ static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_
         .y = y, .y_stride = y_stride,
         .activation = &d->activation, .end = PANEL_ACTIVATE,
     };
-    panel_run(&job, rows, 0, panel_count(d->outputs, 4), 0);
+    panel_run(&job, rows, begin, least(end, panel_count(d->outputs, 4)), 0);
 }
 
 #endif

@@ -43,9 +43,10 @@ static void d_chain(int64_t k, int64_t n, const double *x, const double *w, int6
 static void d_cell_sizes(const rnnrt_cell64 *c, struct rnnrt_cell_sizes *out)
 {
     const int64_t n = d_gates(c) * c->units;
-    out->packed_bytes = (d_recurrent_at(c) + d_round(c->units * n)) * (int64_t)sizeof(double);
-    out->z_width = d_round(n);
-    out->blocks = 1;
+    *out = (rnnrt_cell_sizes){
+        .packed_bytes = (d_recurrent_at(c) + d_round(c->units * n)) * (int64_t)sizeof(double),
+        .z_width = d_round(n), .phases = 1, .blocks = {1}, .project_blocks = 1,
+    };
 }
 
 static void d_cell_pack(const rnnrt_cell64 *c, const rnnrt_cell_weights64 *w, void *packed)
@@ -77,8 +78,9 @@ static void d_project_row(const rnnrt_cell64 *c, const double *x, double *z)
 }
 
 static void d_cell_project(const rnnrt_cell64 *c, int64_t rows, const double *x, int64_t x_stride, double *z,
-                           int64_t z_stride)
+                           int64_t z_stride, int64_t begin, int64_t end)
 {
+    (void)begin, (void)end;
     for (int64_t r = 0; r < rows; r++)
         d_project_row(c, x + r * x_stride, z + r * z_stride);
 }
@@ -174,9 +176,16 @@ static void d_narrow(int64_t k, int64_t n, const double *x, const double *w, con
     }
 }
 
-static void d_dense(const rnnrt_dense64 *d, int64_t rows, const double *x, int64_t x_stride, double *y,
-                    int64_t y_stride)
+static int64_t d_dense_blocks(const rnnrt_dense64 *d)
 {
+    (void)d;
+    return 1;
+}
+
+static void d_dense(const rnnrt_dense64 *d, int64_t rows, const double *x, int64_t x_stride, double *y,
+                    int64_t y_stride, int64_t begin, int64_t end)
+{
+    (void)begin, (void)end;
     const int64_t n = d->outputs;
     const double *bias = d->packed, *w = bias + n;
     for (int64_t r = 0; r < rows; r++) {
@@ -195,7 +204,7 @@ static void d_dense(const rnnrt_dense64 *d, int64_t rows, const double *x, int64
 static const rnnrt_kernels64 double_table = {
     .cell_sizes = d_cell_sizes, .cell_pack = d_cell_pack, .cell_scratch_bytes = d_scratch_bytes,
     .cell_project = d_cell_project, .cell_step = d_cell_step, .dense_packed_bytes = d_dense_bytes,
-    .dense_pack = d_dense_pack, .dense = d_dense, .activate = d_activate, .activate_rows = d_activate_rows,
+    .dense_pack = d_dense_pack, .dense_blocks = d_dense_blocks, .dense = d_dense, .activate = d_activate, .activate_rows = d_activate_rows,
     .scale_shift = d_scale_shift,
 };
 

@@ -96,11 +96,10 @@ static void lstm_gates(const rnnrt_cell *cell, float *z, const float *c, float *
     }
 }
 
-/* act(z) in place, r = act(r) * h, both of `units` */
-static void gru_gates_before(const rnnrt_cell *cell, float *z, float *r, const float *h, float *scratch)
+/* act(z) in place, r = act(r) * h, of n units (all of them where the function is rowwise) */
+static void gru_gates_before(const rnnrt_cell *cell, int64_t n, float *z, float *r, const float *h, float *scratch)
 {
     const rnnrt_activation *gate = &cell->recurrent_activation;
-    const int64_t n = cell->units;
     if (gate->kind == RNNRT_ACT_SIGMOID) {
         for (int64_t u = 0; u < n; u += VL) {
             const int64_t left = least(VL, n - u);

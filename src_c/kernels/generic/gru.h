@@ -269,17 +269,16 @@ static void gru_early_trio(const gru_run *r, int64_t at)
     v_store(to + 2 * r->pad + 2 * VL, c[2]);
 }
 
-static void gru_step_early(const gru_run *r)
+/* blocks [begin, end): the chains, then z and r * h of their units */
+static void gru_early_gates(const gru_run *r, int64_t begin, int64_t end)
 {
     const rnnrt_cell_step *s = r->s;
     const rnnrt_cell *cell = r->cell;
-    const int64_t pitch = 3 * r->pad;
-    float *spare = s->scratch + s->rows * pitch;
-    const int rowwise = act_rowwise(&cell->activation);
+    const int64_t pitch = 3 * r->pad, first = begin * VL, n = least(cell->units, end * VL) - first;
     if (s->rows == 1) {
-        for (int64_t left = r->b.count; left > 0;) {
+        for (int64_t left = end - begin; left > 0;) {
             const int64_t take = left >= 3 ? 3 : 1;
-            const int64_t at = s->zigzag ? left - take : r->b.count - left;
+            const int64_t at = s->zigzag ? begin + left - take : end - left;
             if (take == 3)
                 gru_early_trio(r, at);
             else
@@ -287,17 +286,27 @@ static void gru_step_early(const gru_run *r)
             left -= take;
         }
     } else {
-        for (int64_t i = 0; i < r->b.count; i++)
+        for (int64_t i = begin; i < end; i++)
             for (int64_t row = 0; row < s->rows;) {
                 const int64_t take = tile_rows(s->rows - row);
-                gru_earlies[take - 1](r, s->zigzag ? r->b.count - 1 - i : i, row);
+                gru_earlies[take - 1](r, s->zigzag ? end - 1 - (i - begin) : i, row);
                 row += take;
             }
     }
     for (int64_t row = 0; row < s->rows; row++) {
-        float *z = s->scratch + row * pitch;
-        gru_gates_before(cell, z, z + r->pad, s->h + row * s->h_stride, spare);
+        float *z = s->scratch + row * pitch + first;
+        /* the spare row is for rowwise functions, whose blocks are not shared out */
+        gru_gates_before(cell, n, z, z + r->pad, s->h + row * s->h_stride + first, s->scratch + s->rows * pitch);
     }
+}
+
+/* panels [begin, end): the candidate and the new h of their units */
+static void gru_early_candidate(const gru_run *r, int64_t begin, int64_t end)
+{
+    const rnnrt_cell_step *s = r->s;
+    const rnnrt_cell *cell = r->cell;
+    const int64_t pitch = 3 * r->pad;
+    const int rowwise = act_rowwise(&cell->activation);
     const panel_job job = {
         .columns = cell->units, .pitch = 4,
         .start = s->scratch + 2 * r->pad, .start_stride = pitch,
@@ -307,12 +316,25 @@ static void gru_step_early(const gru_run *r)
         .end = rowwise ? PANEL_ACTIVATE : PANEL_CANDIDATE,
         .gate = s->scratch, .gate_stride = pitch, .old = s->h, .old_stride = s->h_stride,
     };
-    panel_run(&job, s->rows, 0, panel_count(cell->units, 4), s->zigzag);
+    panel_run(&job, s->rows, begin, end, s->zigzag);
     for (int64_t row = 0; rowwise && row < s->rows; row++) {
         float *out = s->h_out + row * s->h_out_stride;
-        row_apply(&cell->activation, cell->units, out, out, spare);
+        row_apply(&cell->activation, cell->units, out, out, s->scratch + s->rows * pitch);
         gru_blend(cell->units, s->scratch + row * pitch, s->h + row * s->h_stride, out, out);
     }
+}
+
+/* a phase of which nothing may be shared out is one block to the caller, all of them here */
+static void gru_step_early(const gru_run *r)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t panels = panel_count(r->cell->units, 4);
+    const int some_gates = s->phase && !act_rowwise(&r->cell->recurrent_activation);
+    const int some_panels = s->phase && !act_rowwise(&r->cell->activation);
+    if (s->phase != 2)
+        gru_early_gates(r, some_gates ? s->block_begin : 0, some_gates ? s->block_end : r->b.count);
+    if (s->phase != 1)
+        gru_early_candidate(r, some_panels ? s->block_begin : 0, some_panels ? s->block_end : panels);
 }
 
 static void gru_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
@@ -349,7 +371,15 @@ static void gru_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
     const gru_layout l = gru_layout_of(cell);
     out->z_width = round_up(l.b.columns, 16);
     out->packed_bytes = l.floats * (int64_t)sizeof(float) + l.weights * (int64_t)sizeof(weight);
-    out->blocks = cell->reset_after && !cell_rowwise(cell) ? l.b.count : 1;
+    out->project_blocks = l.b.count;
+    if (cell->reset_after) {
+        out->phases = 1;
+        out->blocks[0] = cell_rowwise(cell) ? 1 : l.b.count;
+        return;
+    }
+    out->phases = 2;
+    out->blocks[0] = act_rowwise(&cell->recurrent_activation) ? 1 : l.b.count;
+    out->blocks[1] = act_rowwise(&cell->activation) ? 1 : panel_count(cell->units, 4);
 }
 
 static int64_t gru_scratch_floats(const rnnrt_cell *cell, int64_t rows)
@@ -361,7 +391,7 @@ static int64_t gru_scratch_floats(const rnnrt_cell *cell, int64_t rows)
 }
 
 static void gru_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
-                        int64_t z_stride)
+                        int64_t z_stride, int64_t begin, int64_t end)
 {
     const gru_run r = gru_view(cell, 0);
     const panel_job job = {
@@ -370,7 +400,7 @@ static void gru_project(const rnnrt_cell *cell, int64_t rows, const float *x, in
         .y = z, .y_stride = z_stride,
         .activation = &linear_activation, .end = PANEL_ACTIVATE,
     };
-    panel_run(&job, rows, 0, r.b.count, 0);
+    panel_run(&job, rows, begin, least(end, r.b.count), 0);
 }
 
 static void gru_step_rowwise(const gru_run *r)
@@ -423,7 +453,7 @@ static void gru_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
         return;
     }
     const int usual = cell_usual(cell);
-    const int64_t begin = s->block_begin, end = s->block_end;
+    const int64_t begin = s->phase ? s->block_begin : 0, end = s->phase ? s->block_end : r.b.count;
     if (s->rows == 1) {
         for (int64_t left = end - begin; left > 0;) {
             /* three blocks are nine chains; four are better as two and two */

@@ -7,6 +7,8 @@
 #include "int8_rows.h"
 #include "repeat.h"
 
+enum { PANEL_COLUMNS = 4 * VL };
+
 V_INLINE int64_t matrix_bytes(int64_t k, int64_t n)
 {
     return round_to(n, 16) * 8 + round_to(round_to(n, VL) * round_to(k, Q_GROUP), 64);
@@ -144,9 +146,8 @@ static q_tile *const q_tiles[Q_ROWS][4] = {
 
 static void matrix_apply(const int8_job *j)
 {
-    const int64_t panels = (j->n + 4 * VL - 1) / (4 * VL);
-    for (int64_t i = 0; i < panels; i++) {
-        const int64_t p = j->zigzag ? panels - 1 - i : i, left = j->n - p * 4 * VL;
+    for (int64_t i = j->begin; i < j->end; i++) {
+        const int64_t p = j->zigzag ? j->end - 1 - (i - j->begin) : i, left = j->n - p * 4 * VL;
         const int vectors = left >= 4 * VL ? 4 : (int)((left + VL - 1) / VL);
         for (int64_t row = 0; row < j->rows;) {
             const int64_t tiles = (j->rows - row + Q_ROWS - 1) / Q_ROWS;

@@ -4,6 +4,8 @@
 
 #include "int8_rows.h"
 
+enum { PANEL_COLUMNS = 64 };
+
 V_INLINE int64_t matrix_bytes(int64_t k, int64_t n) { return round_to(n, 16) * 4 + round_to(k * n, 64); }
 
 static void matrix_pack(int64_t k, int64_t n, const int8_t *w, int64_t w_stride, const float *scale, void *packed)
@@ -18,14 +20,13 @@ static void matrix_pack(int64_t k, int64_t n, const int8_t *w, int64_t w_stride,
 
 static void matrix_apply(const int8_job *j)
 {
-    enum { COLUMNS = 64 };
     const float *scales = j->matrix;
     const int8_t *w = (const int8_t *)(scales + round_to(j->n, 16));
     for (int64_t row = 0; row < j->rows; row++) {
         const input *q = j->q + row * j->q_stride;
-        for (int64_t first = 0; first < j->n; first += COLUMNS) {
-            const int64_t n = least(COLUMNS, j->n - first);
-            int32_t sums[COLUMNS] = {0};
+        for (int64_t p = j->begin; p < j->end; p++) {
+            const int64_t first = p * PANEL_COLUMNS, n = least(PANEL_COLUMNS, j->n - first);
+            int32_t sums[PANEL_COLUMNS] = {0};
             for (int64_t i = 0; i < j->k; i++)
                 for (int64_t c = 0; c < n; c++)
                     sums[c] += q[i] * w[i * j->n + first + c];

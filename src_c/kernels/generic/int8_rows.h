@@ -64,6 +64,7 @@ typedef struct int8_job {
     int64_t start_stride;   /* 0: one for all rows */
     float *y;               /* may be start */
     int64_t y_stride;
+    int64_t begin, end;     /* panels of columns */
     int zigzag;
 } int8_job;
 

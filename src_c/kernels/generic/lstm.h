@@ -182,7 +182,9 @@ static void lstm_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
     out->packed_bytes = out->z_width * (int64_t)sizeof(float) +
                         (round_up(b.columns * cell->features, WEIGHT_LINE) +
                          round_up(b.columns * cell->units, WEIGHT_LINE)) * (int64_t)sizeof(weight);
-    out->blocks = cell_rowwise(cell) ? 1 : b.count;
+    out->phases = 1;
+    out->blocks[0] = cell_rowwise(cell) ? 1 : b.count;
+    out->project_blocks = b.count;
 }
 
 static int64_t lstm_scratch_floats(const rnnrt_cell *cell)
@@ -191,7 +193,7 @@ static int64_t lstm_scratch_floats(const rnnrt_cell *cell)
 }
 
 static void lstm_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
-                         int64_t z_stride)
+                         int64_t z_stride, int64_t begin, int64_t end)
 {
     const lstm_run r = lstm_view(cell, 0);
     const panel_job job = {
@@ -200,7 +202,7 @@ static void lstm_project(const rnnrt_cell *cell, int64_t rows, const float *x, i
         .y = z, .y_stride = z_stride,
         .activation = &linear_activation, .end = PANEL_ACTIVATE,
     };
-    panel_run(&job, rows, 0, r.b.count, 0);
+    panel_run(&job, rows, begin, least(end, r.b.count), 0);
 }
 
 /* rowwise activations see whole gates: chains of a row first, then its gates */
@@ -232,7 +234,7 @@ static void lstm_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
         return;
     }
     const int usual = cell_usual(cell);
-    const int64_t begin = s->block_begin, end = s->block_end;
+    const int64_t begin = s->phase ? s->block_begin : 0, end = s->phase ? s->block_end : r.b.count;
     if (s->rows == 1) {
         for (int64_t left = end - begin; left > 0;) {
             /* The last three at once; but three wide streams, long ones with the inputs, were measured

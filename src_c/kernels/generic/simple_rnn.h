@@ -21,7 +21,9 @@ static void simple_sizes(const rnnrt_cell *cell, rnnrt_cell_sizes *out)
     out->packed_bytes = simple_bias(cell) * (int64_t)sizeof(float) +
                         (simple_kernel(cell) + round_up(panel_width(cell->units) * cell->units, WEIGHT_LINE)) *
                             (int64_t)sizeof(weight);
-    out->blocks = cell_rowwise(cell) ? 1 : panel_count(cell->units, 4);
+    out->phases = 1;
+    out->blocks[0] = cell_rowwise(cell) ? 1 : panel_count(cell->units, 4);
+    out->project_blocks = panel_count(cell->units, 4);
 }
 
 static void simple_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, void *packed)
@@ -35,7 +37,7 @@ static void simple_pack(const rnnrt_cell *cell, const rnnrt_cell_weights *w, voi
 }
 
 static void simple_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
-                           int64_t z_stride)
+                           int64_t z_stride, int64_t begin, int64_t end)
 {
     const float *p = cell->packed;
     const panel_job job = {
@@ -44,7 +46,7 @@ static void simple_project(const rnnrt_cell *cell, int64_t rows, const float *x,
         .y = z, .y_stride = z_stride,
         .activation = &linear_activation, .end = PANEL_ACTIVATE,
     };
-    panel_run(&job, rows, 0, panel_count(cell->units, 4), 0);
+    panel_run(&job, rows, begin, least(end, panel_count(cell->units, 4)), 0);
 }
 
 static void simple_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
@@ -62,8 +64,9 @@ static void simple_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     };
     const int rowwise = cell_rowwise(cell);
     /* a rowwise function makes one block of all panels */
-    const int64_t begin = rowwise ? 0 : s->block_begin;
-    const int64_t end = rowwise ? panel_count(cell->units, 4) : s->block_end;
+    const int some = s->phase && !rowwise;
+    const int64_t begin = some ? s->block_begin : 0;
+    const int64_t end = some ? s->block_end : panel_count(cell->units, 4);
     panel_run(&job, s->rows, begin, end, s->zigzag);
     for (int64_t r = 0; rowwise && r < s->rows; r++) {
         float *h = s->h_out + r * s->h_out_stride;

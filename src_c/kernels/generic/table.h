@@ -43,14 +43,14 @@ static int64_t cell_scratch_bytes(const rnnrt_cell *cell, int64_t rows)
 }
 
 static void cell_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
-                         int64_t z_stride)
+                         int64_t z_stride, int64_t begin, int64_t end)
 {
     if (cell->kind == RNNRT_CELL_LSTM)
-        lstm_project(cell, rows, x, x_stride, z, z_stride);
+        lstm_project(cell, rows, x, x_stride, z, z_stride, begin, end);
     else if (cell->kind == RNNRT_CELL_GRU)
-        gru_project(cell, rows, x, x_stride, z, z_stride);
+        gru_project(cell, rows, x, x_stride, z, z_stride, begin, end);
     else
-        simple_project(cell, rows, x, x_stride, z, z_stride);
+        simple_project(cell, rows, x, x_stride, z, z_stride, begin, end);
 }
 
 static void cell_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)

@@ -7,7 +7,7 @@
     .name = NAME, .vector_floats = VL, .bitwise_group = GROUP, .cell_sizes = cell_sizes,               \
     .cell_pack = cell_pack, .cell_scratch_bytes = cell_scratch_bytes, .cell_project = cell_project,    \
     .cell_step = cell_step, .dense_packed_bytes = dense_packed_bytes, .dense_pack = dense_pack,        \
-    .dense = dense_run
+    .dense_blocks = dense_blocks, .dense = dense_run
 
 #ifdef RNNRT_WHOLE_TABLE
 #include "double.h"

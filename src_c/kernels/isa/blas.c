@@ -49,8 +49,9 @@ static void copy_rows(int64_t rows, int64_t n, const float *from, int64_t from_s
 }
 
 static void cell_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
-                         int64_t z_stride)
+                         int64_t z_stride, int64_t begin, int64_t end)
 {
+    (void)begin, (void)end;
     const int64_t n = cell_gates(cell) * cell->units;
     copy_rows(rows, n, cell_bias(cell), 0, z, z_stride);
     product(rows, cell->features, n, x, x_stride, cell_kernel(cell), n, 1.0f, z, z_stride);
@@ -70,7 +71,7 @@ static void cell_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     if (s->z)
         copy_rows(rows, n, s->z, s->z_stride, z, pitch);
     else
-        cell_project(cell, rows, s->x, s->x_stride, z, pitch);
+        cell_project(cell, rows, s->x, s->x_stride, z, pitch, 0, 1);
     if (cell->kind == RNNRT_CELL_LSTM) {
         product(rows, u, n, s->h, s->h_stride, recurrent, n, 1.0f, z, pitch);
         for (int64_t r = 0; r < rows; r++)
@@ -98,7 +99,7 @@ static void cell_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     product(rows, u, 2 * u, s->h, s->h_stride, recurrent, n, 1.0f, z, pitch);
     for (int64_t r = 0; r < rows; r++) {
         float *a = z + r * pitch;
-        gru_gates_before(cell, a, a + u, s->h + r * s->h_stride, spare);
+        gru_gates_before(cell, u, a, a + u, s->h + r * s->h_stride, spare);
     }
     product(rows, u, u, z + u, pitch, recurrent + 2 * u, n, 1.0f, z + 2 * u, pitch);
     for (int64_t r = 0; r < rows; r++) {
@@ -125,8 +126,9 @@ static void dense_pack(const rnnrt_dense *d, const void *kernel, const float *bi
 }
 
 static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_t x_stride, float *y,
-                      int64_t y_stride)
+                      int64_t y_stride, int64_t begin, int64_t end)
 {
+    (void)begin, (void)end;
     const float *bias = d->packed;
     const int linear = d->activation.kind == RNNRT_ACT_LINEAR || act_rowwise(&d->activation);
     copy_rows(rows, d->outputs, bias, 0, y, y_stride);

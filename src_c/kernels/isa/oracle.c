@@ -31,8 +31,9 @@ static void project_row(const rnnrt_cell *cell, const float *x, float *z)
 }
 
 static void cell_project(const rnnrt_cell *cell, int64_t rows, const float *x, int64_t x_stride, float *z,
-                         int64_t z_stride)
+                         int64_t z_stride, int64_t begin, int64_t end)
 {
+    (void)begin, (void)end;
     for (int64_t r = 0; r < rows; r++)
         project_row(cell, x + r * x_stride, z + r * z_stride);
 }
@@ -134,8 +135,9 @@ static float dense_lanes(int64_t n, const float *x, const float *w, int64_t stri
 }
 
 static void dense_run(const rnnrt_dense *d, int64_t rows, const float *x, int64_t x_stride, float *y,
-                      int64_t y_stride)
+                      int64_t y_stride, int64_t begin, int64_t end)
 {
+    (void)begin, (void)end;
     const float *bias = d->packed, *w = bias + d->outputs;
     for (int64_t r = 0; r < rows; r++) {
         const float *in = x + r * x_stride;

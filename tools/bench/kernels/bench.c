@@ -100,7 +100,7 @@ static void run_step(job *j, const float *x, const float *z)
         .rows = j->rows, .x = x, .x_stride = j->cell.features, .z = z, .z_stride = j->sizes.z_width,
         .h = j->h[j->flip], .h_stride = u, .h_out = j->h[!j->flip], .h_out_stride = u,
         .c = j->c, .c_stride = u, .c_out = j->c, .c_out_stride = u, .scratch = j->scratch,
-        .zigzag = j->flip, .block_end = j->sizes.blocks,
+        .zigzag = j->flip,
     };
     j->k->cell_step(&j->cell, &s);
     j->flip = !j->flip;
@@ -113,19 +113,19 @@ static void one_step(void *p)
 static void sequence(void *p)
 {
     job *j = p;
-    j->k->cell_project(&j->cell, j->rows * j->steps, j->x, j->cell.features, j->z, j->sizes.z_width);
+    j->k->cell_project(&j->cell, j->rows * j->steps, j->x, j->cell.features, j->z, j->sizes.z_width, 0, RNNRT_ALL_BLOCKS);
     for (int64_t t = 0; t < j->steps; t++)
         run_step(j, 0, j->z + t * j->rows * j->sizes.z_width);
 }
 static void project_only(void *p)
 {
     job *j = p;
-    j->k->cell_project(&j->cell, j->rows * j->steps, j->x, j->cell.features, j->z, j->sizes.z_width);
+    j->k->cell_project(&j->cell, j->rows * j->steps, j->x, j->cell.features, j->z, j->sizes.z_width, 0, RNNRT_ALL_BLOCKS);
 }
 static void dense_once(void *p)
 {
     job *j = p;
-    j->k->dense(&j->dense, j->rows, j->x, j->dense.inputs, j->z, j->dense.outputs);
+    j->k->dense(&j->dense, j->rows, j->x, j->dense.inputs, j->z, j->dense.outputs, 0, RNNRT_ALL_BLOCKS);
 }
 
 typedef struct reader {

@@ -210,7 +210,7 @@ static void step(const packed_cell *p, const cell_case *t, int64_t first, int64_
     rnnrt_cell_step s = {
         .rows = rows, .x = x, .x_stride = t->xs, .h = t->h + first * t->hs, .h_stride = t->hs,
         .h_out = h_out + first * t->hs, .h_out_stride = t->hs,
-        .scratch = scratch, .zigzag = zigzag, .block_end = p->sizes.blocks,
+        .scratch = scratch, .zigzag = zigzag,
     };
     if (p->cell.kind == RNNRT_CELL_LSTM) {
         s.c = t->c + first * t->cs;
@@ -223,18 +223,27 @@ static void step(const packed_cell *p, const cell_case *t, int64_t first, int64_
         }
     }
     if (hoisted) {
-        p->k->cell_project(&p->cell, rows, x, t->xs, z, zs);
+        const int64_t at = cut < p->sizes.project_blocks ? cut : 0;
+        p->k->cell_project(&p->cell, rows, x, t->xs, z, zs, at, RNNRT_ALL_BLOCKS);
+        if (at)
+            p->k->cell_project(&p->cell, rows, x, t->xs, z, zs, 0, at);
         s.x = NULL;
         s.z = z;
         s.z_stride = zs;
     }
-    if (cut > 0 && cut < p->sizes.blocks) {
-        s.block_begin = cut;
+    if (!cut)
+        p->k->cell_step(&p->cell, &s);
+    /* each phase in two ranges, the later one first */
+    for (s.phase = 1; cut && s.phase <= p->sizes.phases; s.phase++) {
+        const int64_t n = p->sizes.blocks[s.phase - 1], at = cut < n ? cut : n - 1;
+        s.block_begin = at;
+        s.block_end = n;
         p->k->cell_step(&p->cell, &s);
         s.block_begin = 0;
-        s.block_end = cut;
+        s.block_end = at;
+        if (at)
+            p->k->cell_step(&p->cell, &s);
     }
-    p->k->cell_step(&p->cell, &s);
     free(z);
     free(scratch);
 }
@@ -366,7 +375,7 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
         d.packed = packed;
         if (all[k]->bitwise_group == 0 || k == ORACLE) {
             for (int64_t r = 0; r < MAX_ROWS; r++)
-                own->dense(&d, 1, x + r * xs, xs, want + r * ys, ys);
+                own->dense(&d, 1, x + r * xs, xs, want + r * ys, ys, 0, RNNRT_ALL_BLOCKS);
             for (int64_t j = 0; !wild && j < outputs; j++) {
                 double sum = biased ? (double)b[j] : 0;
                 for (int64_t i = 0; i < inputs; i++)
@@ -382,7 +391,10 @@ static void check_dense(int64_t inputs, int64_t outputs, int biased, int act, in
             char name[32];
             snprintf(name, sizeof name, "rows %d", (int)rows);
             memset(y, 0x55, (size_t)(MAX_ROWS * ys) * sizeof *y);
-            own->dense(&d, rows, x + first * xs, xs, y, ys);
+            const int64_t at = own->dense_blocks(&d) * (rows % 3) / 4; /* 0, or in two ranges of blocks */
+            own->dense(&d, rows, x + first * xs, xs, y, ys, at, RNNRT_ALL_BLOCKS);
+            if (at)
+                own->dense(&d, rows, x + first * xs, xs, y, ys, 0, at);
             expect_same(want + first * ys, y, rows, outputs, ys, all[k]->name, name, what);
             uint32_t bits;
             memcpy(&bits, y + outputs, 4);
