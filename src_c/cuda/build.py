@@ -48,9 +48,11 @@ def cuda_sources() -> list[Path]:
 
 
 def host_sources() -> list[Path]:
-    """The host's own C that the plugin shares: the checks of a plan, its sizes, its executor."""
-    core = [SRC / "core" / f"{name}.c" for name in ("alloc", "bind", "executor", "lock", "program")]
-    return [*core, *sorted((SRC / "ops").glob("*.c"))]
+    """The host's own C that the plugin shares (SOURCES): the checks of a plan, its sizes, its executor."""
+    listed = (SRC / "cuda" / "SOURCES").read_text(encoding="utf-8").splitlines()
+    patterns = [line.partition("#")[0].strip() for line in listed]
+    found = {p for pattern in patterns if pattern for p in SRC.glob(pattern)}
+    return sorted(p for p in found if p.suffix == ".c")
 
 
 def emulation_sources() -> list[Path]:
@@ -61,7 +63,8 @@ def emulation_sources() -> list[Path]:
 def every_file() -> list[Path]:
     """All that a build reads: what an sdist must hold."""
     headers = [p for p in SRC.rglob("*") if p.suffix in HEADERS]
-    return sorted({*cuda_sources(), *host_sources(), *emulation_sources(), *headers, Path(__file__).resolve()})
+    own = [Path(__file__).resolve(), SRC / "cuda" / "SOURCES"]
+    return sorted({*cuda_sources(), *host_sources(), *emulation_sources(), *headers, *own})
 
 
 # -- compilers
@@ -175,7 +178,7 @@ def build(target: Path, *, emulated: bool = False, strict: bool = False, objects
     strict: warnings are errors, and ptxas tells registers, stack and spills. objects: where objects are kept.
     """
     objects = objects or SRC.parent / "build" / ("cuda-emulated" if emulated else "cuda")
-    if not cuda_sources():
+    if not cuda_sources() or not (SRC / "cuda" / "SOURCES").exists():
         raise BuildError(f"there are no CUDA sources in {SRC / 'cuda'}: this is not a whole source tree")
     cc, cxx = os.environ.get("CC", "gcc").split(), os.environ.get("CXX", "g++").split()
     include = ["-I", str(SRC)]
