@@ -95,6 +95,7 @@ cdef extern from "include/rnnrt.h" nogil:
         int32_t (*host)(void *, const rnnrt_host_call *) noexcept nogil
         void *host_context
         void *stream
+        int64_t *op_ns
 
     ctypedef struct rnnrt_model_options:
         uint32_t struct_size
@@ -168,6 +169,7 @@ cdef extern from "include/rnnrt.h" nogil:
     const char *rnnrt_kernel_default()
     int rnnrt_kernel_force(const char *)
     const char *rnnrt_cpu_features()
+    int32_t rnnrt_ceilings(const char *, double *, int, const int64_t *, double *)
     void rnnrt_blas_install(void *, void *)
     int rnnrt_blas_installed()
     int64_t rnnrt_allocations()

@@ -58,6 +58,29 @@ def cpu_features():
     return rnnrt_cpu_features().decode().split()
 
 
+def ceilings(kernels, sizes):
+    """(flops a second, [bytes a second read of a buffer of each size]) of one core, measured now.
+
+    sizes: bytes, multiples of 256. Takes some 20 ms each. BackendError where the table cannot run here.
+    """
+    cdef double flops = 0
+    cdef int64_t bytes_[MAX_IO]
+    cdef double read[MAX_IO]
+    cdef int i, n = len(sizes)
+    cdef bytes name = kernels.encode()
+    cdef const char *text = name
+    cdef int32_t rc
+    if n > MAX_IO:
+        raise RnnrtError(f"at most {MAX_IO} sizes")
+    for i in range(n):
+        bytes_[i] = sizes[i]
+    with nogil:
+        rc = rnnrt_ceilings(text, &flops, n, bytes_, read)
+    if rc:
+        raise BackendError(f"no ceilings of {kernels!r} for these sizes here (status {rc})")
+    return flops, [read[i] for i in range(n)]
+
+
 def allocations():
     """Number of allocations that the core has made."""
     return rnnrt_allocations()

@@ -1,6 +1,7 @@
 /* Walks the program: regions in order, a tiled one tile by tile, in each tile its ops in order. It never switches
  * on an op's kind and never allocates. */
 #include <string.h>
+#include <time.h>
 
 #include "../kernels/fpenv.h"
 #include "program.h"
@@ -35,7 +36,7 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *m, rnnrt_workspace *ws, const 
             return rnnrt_fail(err, RNNRT_EINVAL, -1, 31, i);
     }
     attach(m, ws, call);
-    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL};
+    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL, NULL};
     for (int64_t i = 0; i < p->n_ops; i++) {
         const rnnrt_op *op = &m->ops[i];
         if (!op->cls->precheck || p->tensors[m->root[op->in[0]]].role != RNNRT_TENSOR_INPUT)
@@ -61,6 +62,29 @@ static void slide(const rnnrt_model *m, const rnnrt_workspace *ws, rnnrt_view *t
         else
             tile[i].data = ws->views[i].data + first * tile[i].width * rnnrt_dtype_size(tile[i].dtype);
     }
+}
+
+static int64_t clock_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* run_ops with a clock around each op. */
+static int32_t profile_ops(const rnnrt_model *m, const rnnrt_plan_region *r, const rnnrt_run *run)
+{
+    int64_t begin = clock_ns();
+    for (int64_t i = r->first_op; i < r->first_op + r->n_ops; i++) {
+        const rnnrt_op *op = &m->ops[i];
+        int32_t rc = op->cls->run(run, op);
+        if (rc)
+            return rc;
+        int64_t end = clock_ns();
+        run->op_ns[i] += end - begin;
+        begin = end;
+    }
+    return RNNRT_OK;
 }
 
 static int32_t run_ops(const rnnrt_model *m, const rnnrt_plan_region *r, const rnnrt_run *run)
@@ -94,7 +118,7 @@ static int32_t walk(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call 
             run->first_tile = first == 0;
             run->last_tile = first + here == steps;
             run->position = first;
-            int32_t rc = run_ops(m, r, run);
+            int32_t rc = run->op_ns ? profile_ops(m, r, run) : run_ops(m, r, run);
             if (rc)
                 return rc;
             if ((unpolled += tile_cost) > POLL_NS && call->poll) {
@@ -112,7 +136,7 @@ int32_t rnnrt_execute(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_cal
 {
     attach(m, ws, call);
     rnnrt_run run = {&m->plan, m->kernels, ws->views, rows, m->plan.row_bytes, ws->arena + ws->scratch_at, carry, 1, 1, 0, err, ws->dims,
-                     call->host, call->host_context};
+                     call->host, call->host_context, RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL};
     rnnrt_fpenv env = rnnrt_fpenv_enter();
     int32_t rc = walk(m, ws, call, &run);
     rnnrt_fpenv_leave(env);

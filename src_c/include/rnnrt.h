@@ -21,6 +21,9 @@ const char *rnnrt_kernel_default(void);
 int rnnrt_kernel_force(const char *name);
 /* Space-separated CPU features as far as the kernels care. */
 const char *rnnrt_cpu_features(void);
+/* Most flops a second, and most bytes a second read of buffers of these sizes (multiples of 256), by a table's vectors on
+ * one core; takes some 20 ms each. RNNRT_EUNSUPPORTED: no such table here. */
+int32_t rnnrt_ceilings(const char *kernels, double *flops, int n, const int64_t *bytes, double *read);
 /* BLAS (Fortran pointers of scipy's capsules); needed before the table "blas" is used. */
 void rnnrt_blas_install(void *sgemm, void *sgemv);
 int rnnrt_blas_installed(void);

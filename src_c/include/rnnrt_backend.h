@@ -173,6 +173,7 @@ typedef struct rnnrt_call {
      * it returns in either case. Calls of one session on different streams keep their order, and reading its rows
      * waits for them. */
     void *stream;
+    int64_t *op_ns;               /* by op: nanoseconds spent in it are added, where the backend can; NULL: not asked for */
 } rnnrt_call;
 
 /* How products of float32 are formed. */

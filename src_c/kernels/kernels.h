@@ -92,6 +92,8 @@ typedef struct rnnrt_dense {
     const void *packed;
 } rnnrt_dense;
 
+enum { RNNRT_CEILING_SINK = 64 };
+
 typedef struct rnnrt_kernels {
     const char *name;        /* "avx512_vnni", "avx512", "avx2", "portable", "oracle", "blas" */
     int32_t vector_floats;
@@ -122,6 +124,11 @@ typedef struct rnnrt_kernels {
     /* y[r][i] = fma(x[r][i], scale[i], shift[i]); y may be x */
     void (*scale_shift)(int64_t rows, int64_t width, const float *x, int64_t x_stride,
                         const float *scale, const float *shift, float *y, int64_t y_stride);
+
+    /* What the vectors can do at most, for `bench`: return the flops done and the bytes read (n: a multiple of 64).
+       sink: RNNRT_CEILING_SINK floats, so that the work has an end. */
+    int64_t (*ceiling_fma)(int64_t rounds, float *sink);
+    int64_t (*ceiling_read)(const float *p, int64_t n, float *sink);
 
     const rnnrt_kernels64 *doubles; /* for float64 models; the same bits in every table */
     /* cells and dense layers (no more) for weights of these dtypes */

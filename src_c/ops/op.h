@@ -60,6 +60,7 @@ typedef struct rnnrt_run {
     const int64_t *dims;         /* evaluated, of the whole call; a walked axis has the view's steps */
     rnnrt_host_fn *host;         /* of the call; NULL where it has none */
     void *host_context;
+    int64_t *op_ns;              /* of the call: a profile is asked for; else NULL */
 } rnnrt_run;
 
 typedef struct rnnrt_op_class {

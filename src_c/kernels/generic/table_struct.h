@@ -10,13 +10,14 @@
     .dense_blocks = dense_blocks, .dense = dense_run
 
 #ifdef RNNRT_WHOLE_TABLE
+#include "ceilings.h"
 #include "double.h"
 
 #define RNNRT_TABLE(NAME, GROUP, HALF, INT8)                                                                 \
     {                                                                                                  \
         RNNRT_PART(NAME, GROUP),                                                                       \
         .activate = act_elementwise, .activate_rows = activate_rows, .scale_shift = scale_shift,       \
-        .doubles = &double_table, .half = HALF, .int8 = INT8,                                          \
+        .ceiling_fma = ceiling_fma, .ceiling_read = ceiling_read, .doubles = &double_table, .half = HALF, .int8 = INT8,                                          \
     }
 #endif
 
