@@ -21,6 +21,7 @@ cnp.import_array()
 
 include "facts.pxi"
 include "host.pxi"
+include "faults.pxi"
 include "program.pxi"
 include "session.pxi"
 include "pool.pxi"

@@ -169,40 +169,9 @@ cdef class Program:
         """Raise the exception that a status means, with the layer's path."""
         if err.code == RNNRT_EHOST and host is not None and host[1] is not None:
             raise host[1]
-        place = self.plan.places[err.op] if 0 <= err.op < len(self.plan.places) else ""
-        at = f"{place}: " if place else ""
-        text = err.msg.decode(errors="replace")
         if err.code == RNNRT_EINTERRUPT and interrupts:
             raise interrupts[0]
-        if err.code == RNNRT_EID:
-            raise ShapeError(f"{self._id_place(err)}id {err.a} is outside the table of {at}{self._id_range(err)}")
-        if err.code == RNNRT_EIDNAN:
-            raise ShapeError(f"{self._id_place(err)}an id is not a number (NaN), {at}{self._id_range(err)}")
-        if err.code == RNNRT_ESHAPE:
-            raise ShapeError(f"{at}sizes do not fit: got {err.a}, expected {err.b}")
-        if err.code == RNNRT_ENOMEM:
-            where = "" if self.place == RNNRT_ON_CPU else f" on {self.api.name.decode()}:{self.device_index}"
-            raise MemoryError(f"rnnrt needs {err.a} bytes of workspace{where}")
-        if err.code == RNNRT_EBUSY:
-            raise StateError("this session is in use by another thread; give each thread a session of its own")
-        if err.code == RNNRT_EUNSUPPORTED:
-            backend = self.api.name.decode()
-            remedy = "" if backend == "cpu" else "; such a model runs with device='cpu'"
-            raise BackendError(f"{at}not supported on {backend}" + (f": {text}" if text else "") + remedy)
-        if err.code == RNNRT_EDEVICE or err.code == RNNRT_EABI:
-            raise BackendError(at + (text or f"device error {err.device_code}"))
-        raise FormatError(f"{at}the program is malformed ({err.a}, {err.b})")
-
-    cdef str _id_place(self, rnnrt_error *err):
-        # ids come from an input, or are derived inside the model
-        op = self.plan.ops[err.op]
-        tensor = int(self.plan.refs[op[4]])
-        names = [i.name for i, t in zip(self.plan.input_info, self.plan.inputs[:, 0]) if t == tensor]
-        return f"input {names[0]!r}, flat position {err.b}: " if names else ""
-
-    cdef str _id_range(self, rnnrt_error *err):
-        size = int(self.plan.refs[self.plan.ops[err.op][14]])
-        return f"expected 0 <= id < {size}"
+        raise _fault(err, self.plan, self.api.name.decode())
 
     cdef int _learn_cost(self) except -1:
         """Estimate a step of one and of many rows, so that a call's cost is a line: asking the backend takes longer."""
