@@ -1,8 +1,8 @@
 # What a status of the core says to a user.
 
 
-cdef object _fault(rnnrt_error *err, object plan, str backend):
-    """The exception that a status means, with the layer's path."""
+cdef object _fault(rnnrt_error *err, object plan, str backend, str device):
+    """The exception that a status means, with the layer's path. device: where it is not the host's memory."""
     place = plan.places[err.op] if 0 <= err.op < len(plan.places) else ""
     at = f"{place}: " if place else ""
     text = err.msg.decode(errors="replace")
@@ -13,11 +13,12 @@ cdef object _fault(rnnrt_error *err, object plan, str backend):
     if err.code == RNNRT_ESHAPE:
         return ShapeError(f"{at}sizes do not fit: got {err.a}, expected {err.b}")
     if err.code == RNNRT_ENOMEM:
-        return MemoryError(f"rnnrt needs {err.a} bytes of workspace")
+        return MemoryError(f"rnnrt needs {err.a} bytes of workspace" + (f" on {device}" if device else ""))
     if err.code == RNNRT_EBUSY:
         return StateError("this session is in use by another thread; give each thread a session of its own")
     if err.code == RNNRT_EUNSUPPORTED:
-        return BackendError(f"{at}not supported on {backend}" + (f": {text}" if text else ""))
+        remedy = "" if backend == "cpu" else "; such a model runs with device='cpu'"
+        return BackendError(f"{at}not supported on {backend}" + (f": {text}" if text else "") + remedy)
     if err.code == RNNRT_EDEVICE or err.code == RNNRT_EABI:
         return BackendError(at + (text or f"device error {err.device_code}"))
     return FormatError(f"{at}the program is malformed ({err.a}, {err.b})")

@@ -171,7 +171,8 @@ cdef class Program:
             raise host[1]
         if err.code == RNNRT_EINTERRUPT and interrupts:
             raise interrupts[0]
-        raise _fault(err, self.plan, self.api.name.decode())
+        backend = self.api.name.decode()
+        raise _fault(err, self.plan, backend, "" if self.place == RNNRT_ON_CPU else f"{backend}:{self.device_index}")
 
     cdef int _learn_cost(self) except -1:
         """Estimate a step of one and of many rows, so that a call's cost is a line: asking the backend takes longer."""
