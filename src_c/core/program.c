@@ -316,6 +316,7 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
         rc = copy_plan(m, plan, err);
     if (!rc) {
         rnnrt_ops_fill(&m->plan, m->ops);
+        rnnrt_ops_link(&m->plan, kernels, m->ops);
         rc = prepare_ops(m, err);
     }
     if (rc) {

@@ -2,7 +2,7 @@
  * float32) and are truncated toward zero, as Keras casts them.
  *
  * Tables of float16 and int8 stay as they are; a row is widened as it is read: exactly, or one product of a whole
- * number and the row's scale.
+ * number and the row's scale. Where link.c says so, rows are not read at all: their numbers are written.
  *
  * refs: in = ids; out = y; weight = embeddings, of int8 ones the scale (input_dim); attr = input_dim, output_dim, wrap_negative. */
 #include <string.h>
@@ -44,12 +44,16 @@ static int64_t table_bytes(const rnnrt_plan *p, const rnnrt_op *op)
 
 static int64_t prepared_bytes(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
+    if (op->numbers)
+        return 0;
     int64_t scales = op->desc->n_weight == 2 ? op->attr[A_INPUT_DIM] * (int64_t)sizeof(float) : 0;
     return rnnrt_round64(table_bytes(v->plan, op)) + scales;
 }
 
 static void prepare(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
+    if (op->numbers)
+        return;
     int64_t bytes = table_bytes(v->plan, op);
     memcpy(prepared, v->plan->weight_data[op->weight[0]], (size_t)bytes);
     if (op->desc->n_weight == 2)
@@ -128,7 +132,10 @@ static int32_t run(const rnnrt_run *run, const rnnrt_op *op)
             int64_t row = row_of(x, b * x->batch_stride + i, op->attr[A_INPUT_DIM], op->attr[A_WRAP], &id);
             if (row < 0)
                 return rnnrt_fail(run->err, row == -2 ? RNNRT_EIDNAN : RNNRT_EID, op->index, id, b * per_row + i);
-            read_row(dtype, n, table, row, scales, out + i * n * item);
+            if (op->numbers)
+                *(int32_t *)(out + i * n * item) = (int32_t)row;
+            else
+                read_row(dtype, n, table, row, scales, out + i * n * item);
         }
     }
     return RNNRT_OK;

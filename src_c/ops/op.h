@@ -29,6 +29,8 @@ typedef struct rnnrt_op {
     const int64_t *in, *out, *weight, *state, *init, *attr;
     const double *real;
     void *prepared;              /* packed weights and whatever prepare made; prepared_bytes long */
+    const struct rnnrt_op *rows; /* the embedding whose rows this op has projected at load (link.c), or NULL */
+    int32_t numbers;             /* an embedding whose readers all have: it writes an int32 row number at each row */
 } rnnrt_op;
 
 typedef struct rnnrt_plan_view {
@@ -81,6 +83,11 @@ typedef struct rnnrt_op_class {
 #define RNNRT_OP(id, name, cls) extern const rnnrt_op_class cls;
 #include "ops.def"
 #undef RNNRT_OP
+
+/* Finds the ops that can share out work once, at load; see link.c. */
+void rnnrt_ops_link(const rnnrt_plan *plan, const rnnrt_kernels *kernels, rnnrt_op *ops);
+/* Bytes of the table that a recurrent op would make of an embedding's rows; 0 where it is not worth it. */
+int64_t rnnrt_recurrent_table_bytes(const rnnrt_plan_view *p, const rnnrt_op *op, const rnnrt_op *rows);
 
 /* helpers that every op file uses */
 static inline int32_t rnnrt_fail(rnnrt_error *err, int32_t code, int32_t op, int64_t a, int64_t b)

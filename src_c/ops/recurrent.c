@@ -13,6 +13,7 @@
  * attr = units, features, activation, recurrent_activation; real = 3 parameters of each activation. */
 #include <string.h>
 
+#include "../kernels/fpenv.h"
 #include "typed.h"
 
 enum { A_UNITS, A_FEATURES, A_ACT, A_RACT, A_COUNT };
@@ -47,6 +48,11 @@ static int const_dim(const rnnrt_plan *p, const rnnrt_plan_tensor *t, int64_t ax
     return d->kind == RNNRT_DIM_CONST && d->m == want;
 }
 
+/* A table of projected rows pays from this many features on, where it stays small beside the weights and in itself. */
+#define TABLE_FEATURES 16
+#define TABLE_GROWTH 16
+#define TABLE_BYTES ((int64_t)8 << 20)
+
 /* Scratch: z | cell scratch | two rows of h | one of c | rows of local state, each a multiple of 64 bytes. */
 typedef struct layout {
     int64_t hoist, z, cell, h0, h1, c, local, local_stride, total;
@@ -56,6 +62,11 @@ typedef struct layout {
 #include "recurrent_body.h"
 #include "real64.h"
 #include "recurrent_body.h"
+
+int64_t rnnrt_recurrent_table_bytes(const rnnrt_plan_view *v, const rnnrt_op *op, const rnnrt_op *rows)
+{
+    return rnnrt_is_double(v->plan, op) ? table_bytes_64(v, op, rows) : table_bytes_32(v, op, rows);
+}
 
 RNNRT_TYPED_CHECK(check)
 RNNRT_TYPED_BYTES(prepared_bytes)

@@ -82,17 +82,44 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
     return RNNRT_OK;
 }
 
+/* What prepare makes: this record, the packed weights, the table of the rows that are projected at load. */
+typedef struct TYPED(made) {
+    const rnnrt_kernels *k;
+    T_CELL cell;
+    rnnrt_cell_sizes sizes;
+    const REAL *table;           /* (rows, z_width), or NULL */
+} TYPED(made);
+
+static TYPED(made) TYPED(made_of)(const rnnrt_plan_view *v, const rnnrt_op *op)
+{
+    TYPED(made) made = {.k = TYPED(kernels_for)(v->plan, v->kernels, op), .cell = TYPED(cell_of)(v->plan, op)};
+    TABLE(made.k)->cell_sizes(&made.cell, &made.sizes);
+    return made;
+}
+
+static int64_t TYPED(table_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op, const rnnrt_op *rows)
+{
+    const rnnrt_plan_weight *w = &v->plan->weights[rows->weight[0]];
+    TYPED(made) made = TYPED(made_of)(v, op);
+    int64_t f = made.cell.features, line = made.sizes.z_width * (int64_t)sizeof(REAL);
+    if (w->dtype != REAL_DTYPE || rnnrt_weight_dtype(v->plan, op->weight[W_KERNEL]) != REAL_DTYPE || f < TABLE_FEATURES
+        || w->dims[0] > TABLE_BYTES / line)
+        return 0;
+    int64_t weights = (w->dims[0] + gates_of(made.cell.kind) * made.cell.units) * f * (int64_t)sizeof(REAL);
+    return w->dims[0] * line / TABLE_GROWTH <= weights ? w->dims[0] * line : 0;
+}
+
 static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
-    T_CELL cell = TYPED(cell_of)(v->plan, op);
-    rnnrt_cell_sizes sizes;
-    TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->cell_sizes(&cell, &sizes);
-    return sizes.packed_bytes;
+    TYPED(made) made = TYPED(made_of)(v, op);
+    return rnnrt_round64(sizeof made) + rnnrt_round64(made.sizes.packed_bytes)
+         + (op->rows ? TYPED(table_bytes)(v, op, op->rows) : 0);
 }
 
 static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
-    T_CELL cell = TYPED(cell_of)(v->plan, op);
+    TYPED(made) made = TYPED(made_of)(v, op);
+    char *packed = (char *)prepared + rnnrt_round64(sizeof made);
     const void *const *data = v->plan->weight_data;
     T_CELL_WEIGHTS w = {.kernel = data[op->weight[W_KERNEL]],
                         .recurrent = data[op->weight[W_RECURRENT]],
@@ -100,7 +127,18 @@ static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *p
     SET_DTYPE(w, rnnrt_weight_dtype(v->plan, op->weight[W_KERNEL]));
     if (op->desc->n_weight == W_SCALED)
         SET_SCALES(w, data[op->weight[W_KERNEL_SCALE]], data[op->weight[W_RECURRENT_SCALE]]);
-    TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->cell_pack(&cell, &w, prepared);
+    TABLE(made.k)->cell_pack(&made.cell, &w, packed);
+    made.cell.packed = packed;
+    if (op->rows) {
+        REAL *table = (REAL *)(packed + rnnrt_round64(made.sizes.packed_bytes));
+        int64_t f = made.cell.features;
+        rnnrt_fpenv env = rnnrt_fpenv_enter();
+        TABLE(made.k)->cell_project(&made.cell, v->plan->weights[op->rows->weight[0]].dims[0], data[op->rows->weight[0]], f,
+                                    table, made.sizes.z_width, 0, RNNRT_ALL_BLOCKS);
+        rnnrt_fpenv_leave(env);
+        made.table = table;
+    }
+    memcpy(prepared, &made, sizeof made);
 }
 
 /* Steps whose projection is hoisted at once; 0: none is. */
@@ -114,18 +152,17 @@ static int64_t TYPED(hoist_steps)(int64_t steps, int64_t batch, int64_t z_width,
     return n < steps ? n : steps;
 }
 
-static layout TYPED(scratch_layout)(const rnnrt_kernels *k, const T_CELL *cell, int64_t batch, int64_t steps,
-                                    int masked, int local)
+static layout TYPED(scratch_layout)(const TYPED(made) *made, int64_t batch, int64_t steps, int masked, int local)
 {
-    rnnrt_cell_sizes sizes;
-    TABLE(k)->cell_sizes(cell, &sizes);
+    const T_CELL *cell = &made->cell;
     layout l;
     int64_t at = 0, rows = rnnrt_round64(batch * cell->units * (int64_t)sizeof(REAL));
-    l.hoist = TYPED(hoist_steps)(steps, batch, sizes.z_width, sizes.packed_bytes);
+    /* rows of a table are gathered for one step, a single one is read where it lies */
+    l.hoist = made->table ? batch > 1 : TYPED(hoist_steps)(steps, batch, made->sizes.z_width, made->sizes.packed_bytes);
     l.z = at;
-    at += rnnrt_round64(l.hoist * batch * sizes.z_width * (int64_t)sizeof(REAL));
+    at += rnnrt_round64(l.hoist * batch * made->sizes.z_width * (int64_t)sizeof(REAL));
     l.cell = at;
-    at += rnnrt_round64(TABLE(k)->cell_scratch_bytes(cell, batch));
+    at += rnnrt_round64(TABLE(made->k)->cell_scratch_bytes(cell, batch));
     l.h0 = at;
     at += rows;
     l.h1 = at;
@@ -160,20 +197,18 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     int32_t rc = rnnrt_axes_agree(s, op, op->desc->flags & RNNRT_OP_SEQUENCES ? 2 : 1, err);
     if (rc)
         return rc;
-    T_CELL cell = TYPED(cell_of)(p, op);
-    *scratch = TYPED(scratch_layout)(TYPED(kernels_for)(p, s->kernels, op), &cell, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
-    int64_t gates = gates_of(cell.kind);
-    *cost = rnnrt_product_ns(s->kernels, (double)steps, (double)batch, (double)(cell.features + cell.units),
-                             (double)(gates * cell.units), p->weights[op->weight[0]].dtype)
-          + steps * (batch * gates * cell.units * 8 / s->kernels->vector_floats + 80);
+    const TYPED(made) *made = op->prepared;
+    *scratch = TYPED(scratch_layout)(made, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
+    int64_t units = made->cell.units, gates = gates_of(made->cell.kind);
+    *cost = rnnrt_product_ns(s->kernels, (double)steps, (double)batch, (double)((made->table ? 1 : made->cell.features) + units),
+                             (double)(gates * units), p->weights[op->weight[0]].dtype)
+          + steps * (batch * gates * units * 8 / s->kernels->vector_floats + 80);
     return RNNRT_OK;
 }
 
 /* Everything of one run that the loop over steps needs. */
 typedef struct TYPED(loop) {
-    const rnnrt_kernels *k;
-    T_CELL cell;
-    rnnrt_cell_sizes sizes;
+    const TYPED(made) *made;
     const rnnrt_view *x, *y;
     int64_t batch, units, steps;
     int reverse_in, reverse_out, sequences;
@@ -189,26 +224,57 @@ static void TYPED(copy_rows)(REAL *dst, int64_t dst_stride, const REAL *src, int
         memcpy(dst + r * dst_stride, src + r * src_stride, (size_t)n * sizeof(REAL));
 }
 
+/* The table's row for a batch row at a processing step, by the number that the embedding wrote. */
+static const REAL *TYPED(table_row)(const TYPED(loop) *lp, int64_t b, int64_t s)
+{
+    int64_t t = lp->reverse_in ? lp->steps - 1 - s : s;
+    const REAL *x = (const REAL *)lp->x->data + b * lp->x->batch_stride + t * lp->made->cell.features;
+    return lp->made->table + *(const int32_t *)x * lp->made->sizes.z_width;
+}
+
+static void TYPED(gather)(const TYPED(loop) *lp, int64_t s, REAL *z)
+{
+    int64_t zw = lp->made->sizes.z_width;
+    for (int64_t b = 0; b < lp->batch; b++)
+        memcpy(z + b * zw, TYPED(table_row)(lp, b, s), (size_t)zw * sizeof(REAL));
+}
+
+/* A row of the next step, which may lie beyond the caches, is asked for during this one. */
+static void TYPED(ask)(const TYPED(loop) *lp, int64_t s)
+{
+    if (s >= lp->steps)
+        return;
+    const char *row = (const char *)TYPED(table_row)(lp, 0, s);
+    int64_t bytes = lp->made->sizes.z_width * (int64_t)sizeof(REAL);
+    for (int64_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch(row + at);
+}
+
 /* Hoists the projection of processing steps [s, s+n) into scratch; row (step, batch) or (batch, step), whichever
  * gives the matrix kernel longer runs. Sets the two strides of z. */
 static void TYPED(hoist)(const TYPED(loop) *lp, int64_t s, int64_t n, int64_t *step_stride, int64_t *row_stride)
 {
     REAL *z = (REAL *)(lp->scratch + lp->l.z);
-    int64_t zw = lp->sizes.z_width, f = lp->cell.features, d = lp->reverse_in ? -1 : 1;
+    const T_CELL *cell = &lp->made->cell;
+    int64_t zw = lp->made->sizes.z_width, f = cell->features, d = lp->reverse_in ? -1 : 1;
     const REAL *x = (const REAL *)lp->x->data;
     int64_t first = lp->reverse_in ? lp->steps - 1 - s : s;
-    if (n >= lp->batch) {
+    if (lp->made->table) {
+        *step_stride = lp->batch * zw;
+        *row_stride = zw;
+        TYPED(gather)(lp, s, z);
+    } else if (n >= lp->batch) {
         *step_stride = zw;
         *row_stride = n * zw;
         for (int64_t b = 0; b < lp->batch; b++)
-            TABLE(lp->k)->cell_project(&lp->cell, n, x + b * lp->x->batch_stride + first * f, d * f,
-                                          z + b * n * zw, zw, 0, RNNRT_ALL_BLOCKS);
+            TABLE(lp->made->k)->cell_project(cell, n, x + b * lp->x->batch_stride + first * f, d * f, z + b * n * zw, zw, 0,
+                                             RNNRT_ALL_BLOCKS);
     } else {
         *step_stride = lp->batch * zw;
         *row_stride = zw;
         for (int64_t t = 0; t < n; t++)
-            TABLE(lp->k)->cell_project(&lp->cell, lp->batch, x + (first + d * t) * f, lp->x->batch_stride,
-                                z + t * lp->batch * zw, zw, 0, RNNRT_ALL_BLOCKS);
+            TABLE(lp->made->k)->cell_project(cell, lp->batch, x + (first + d * t) * f, lp->x->batch_stride,
+                                             z + t * lp->batch * zw, zw, 0, RNNRT_ALL_BLOCKS);
     }
 }
 
@@ -228,7 +294,7 @@ static void TYPED(fill_step)(const TYPED(loop) *lp, T_CELL_STEP *st, int64_t s, 
     st->z_stride = z_stride;
     if (!z) {
         int64_t t = lp->reverse_in ? lp->steps - 1 - s : s;
-        st->x = (const REAL *)lp->x->data + t * lp->cell.features;
+        st->x = (const REAL *)lp->x->data + t * lp->made->cell.features;
         st->x_stride = lp->x->batch_stride;
     }
 }
@@ -253,7 +319,7 @@ static void TYPED(plain_step)(const TYPED(loop) *lp, T_CELL_STEP *st, TYPED(curs
     st->c = lp->c;
     st->c_out = lp->c;
     st->c_stride = st->c_out_stride = lp->row_reals;
-    TABLE(lp->k)->cell_step(&lp->cell, st);
+    TABLE(lp->made->k)->cell_step(&lp->made->cell, st);
     at->h = st->h_out;
     at->h_stride = st->h_out_stride;
 }
@@ -278,7 +344,7 @@ static void TYPED(masked_step)(const TYPED(loop) *lp, T_CELL_STEP *st, int64_t s
         st->c_stride = rf;
         st->c_out = lp->c ? c_new : NULL;
         st->c_out_stride = u;
-        TABLE(lp->k)->cell_step(&lp->cell, st);
+        TABLE(lp->made->k)->cell_step(&lp->made->cell, st);
     }
     for (int64_t b = 0; b < lp->batch; b++) {
         REAL *y = out + b * lp->y->batch_stride;
@@ -301,20 +367,18 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
 {
     const rnnrt_plan_op *d = op->desc;
     TYPED(loop) lp;
-    lp.k = TYPED(kernels_for)(run->plan, run->kernels, op);
-    lp.cell = TYPED(cell_of)(run->plan, op);
-    TABLE(lp.k)->cell_sizes(&lp.cell, &lp.sizes);
+    lp.made = op->prepared;
     lp.x = rnnrt_in(run, op, 0);
     lp.y = rnnrt_out(run, op, 0);
     lp.batch = lp.x->batch;
-    lp.units = lp.cell.units;
+    lp.units = lp.made->cell.units;
     lp.steps = lp.x->steps;
     lp.reverse_in = (d->flags & RNNRT_OP_REVERSE_IN) != 0;
     lp.reverse_out = (d->flags & RNNRT_OP_REVERSE_OUT) != 0;
     lp.sequences = (d->flags & RNNRT_OP_SEQUENCES) != 0;
     lp.scratch = run->scratch;
-    int nstates = states_of(lp.cell.kind), local = d->n_state == 0;
-    lp.l = TYPED(scratch_layout)(lp.k, &lp.cell, lp.batch, lp.steps, d->mask >= 0, local);
+    int nstates = states_of(lp.made->cell.kind), local = d->n_state == 0;
+    lp.l = TYPED(scratch_layout)(lp.made, lp.batch, lp.steps, d->mask >= 0, local);
     lp.row_reals = (local ? lp.l.local_stride : run->row_bytes) / (int64_t)sizeof(REAL);
     char *slot[3]; /* h, c, has_output of the first row */
     for (int i = 0; i < 3; i++) {
@@ -348,7 +412,10 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
             z = (const REAL *)(lp.scratch + lp.l.z);
         }
         for (int64_t i = 0; i < n; i++) {
-            TYPED(fill_step)(&lp, &st, s + i, z ? z + i * step_stride : NULL, row_stride);
+            const REAL *start = z ? z + i * step_stride : lp.made->table ? TYPED(table_row)(&lp, 0, s + i) : NULL;
+            if (lp.made->table && !z)
+                TYPED(ask)(&lp, s + i + 1);
+            TYPED(fill_step)(&lp, &st, s + i, start, row_stride);
             if (has)
                 TYPED(masked_step)(&lp, &st, s + i, &run->views[d->mask], has, (d->flags & RNNRT_OP_ZERO_MASKED) != 0);
             else
