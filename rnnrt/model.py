@@ -241,6 +241,7 @@ class Model(native.Program):
         shown = next((v for s, v in lengths.items() if s != "B"), 1)
         totals = [
             ("Total params", f"{total:,} ({size_text(memory['weights'])})"),
+            ("Packed weights", size_text(memory["packed"])),
             ("State of a stream", size_text(memory["state"])),
             (f"Workspace of predict, batch {batch}, {shown} steps", size_text(memory["workspace"])),
             ("Session", self.session_meaning + ("" if self.plan.streams else f"; not cut in time: {self._why()}")),

@@ -5,6 +5,8 @@ An embedding whose rows are also an output has to make them, so such a model is 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases.graphs import Builder
@@ -21,11 +23,11 @@ CELLS = {
 TABLE_BYTES = 8 << 20
 
 
-def _graph(cell: str, rows_too: bool, words=60, width=17, units=20, masked=False, dtype="float32", **options):
+def _graph(cell: str, rows_too: bool, words=60, width=17, units=20, masked=False, **options):
     op, attrs = CELLS[cell]
     b = Builder()
     ids = b.input("ids", None, dtype="int32")
-    (x,) = b.add("embedding", "words", ids, input_dim=words, output_dim=width, dtype=dtype)
+    (x,) = b.add("embedding", "words", ids, input_dim=words, output_dim=width)
     mask = b.add("not_equal", "mask", ids)[0] if masked else None
     options = {"return_sequences": True, **options}
     (y,) = b.add(op, "forward", x, mask=mask, units=units, **attrs, **options)
@@ -39,7 +41,7 @@ def _models(cell: str, table: str | None = None, **kw):
 
 
 def _packed(model) -> int:
-    return model.prepared_bytes
+    return model.device_memory()["packed"]
 
 
 @pytest.mark.parametrize("options", [{}, {"masked": True}, {"return_sequences": False}], ids=["", "masked", "last"])
@@ -59,6 +61,9 @@ def _forward(rows_too: bool, dtype: str = "float32"):
     b = Builder()
     ids = b.input("ids", None, dtype="int32")
     (x,) = b.add("embedding", "words", ids, input_dim=50, output_dim=16, dtype=dtype)
+    name = "words.embeddings"  # the builder gives weights the dtype of the input
+    b.weights[name] = b.weights[name].astype(dtype)
+    b.graph.weights[name] = replace(b.graph.weights[name], dtype=dtype)
     (y,) = b.add("lstm", "lstm", x, units=18, return_sequences=True)
     return model_of(*(b.done(y, x) if rows_too else b.done(y)))
 
