@@ -32,12 +32,11 @@ ROUNDED_CONSTANT = 1e-7
 PADDED = ("11000", "00011", "01100", "10101", "00000", "11111")
 
 
-def padded(shape: tuple[int, ...]) -> np.ndarray:
-    """The padding of an array (batch, steps, ...): bool (batch, steps); with more axes of ids, of each last row."""
-    steps = shape[1] if len(shape) == 3 else shape[-1]
-    rows = shape[0] if len(shape) == 3 else int(np.prod(shape[:-1]))
-    marks = [[PADDED[r % len(PADDED)][5 * t // steps] == "1" for t in range(steps)] for r in range(rows)]
-    return np.array(marks).reshape(shape[:2] if len(shape) == 3 else shape)
+def padded(shape: tuple[int, ...], patterns: tuple[str, ...] = PADDED) -> np.ndarray:
+    """The padding of an array (batch, steps, ...): bool (batch, steps)."""
+    rows, steps = shape[:2]
+    by_row = [patterns[r % len(patterns)] for r in range(rows)]
+    return np.array([[p[len(p) * t // steps] == "1" for t in range(steps)] for p in by_row])
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,15 @@ class Layer:
 
     An argument may be a Layer itself (the cell of an RNN, the layer of a wrapper). inputs names what
     a functional model's layer is called on: a layer, an input, or ``name:k`` for output k of a layer. given:
-    further arguments of the call (``initial_state``), lists of such tensors. call: arguments of the call that are
-    no tensors.
+    further arguments of the call (``initial_state``), lists of such tensors, or one (``mask``). call: arguments of
+    the call that are no tensors.
     """
 
     class_name: str
     config: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     name: str = ""
-    given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    given: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     call: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,7 +74,8 @@ class Layer:
 class Input:
     """A model input without its batch: a shape with None where free; ids are below ``ids``.
 
-    padding: the value (all features of a step) at the steps that :data:`PADDED` marks, row by row in turn.
+    padding: the value (all features of a step) at the steps that ``padded`` marks, row by row in turn; a pattern is
+    stretched over the length.
     """
 
     shape: tuple[int | None, ...]
@@ -83,6 +83,7 @@ class Input:
     dtype: str = "float32"
     name: str = ""
     padding: float | None = None
+    padded: tuple[str, ...] = PADDED
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ class Case:
     outputs
         () for a Sequential model; else the tensors that a functional one gives (a str: a single
         tensor rather than a list of one, which is another structure in the file).
+    input_form, output_form
+        How a functional model takes its inputs and gives its outputs: "" for a tensor or a list of them, ``dict`` by
+        name, ``nested`` for ``[first, {"rest": [...]}]``, ``list`` for a list of one too.
     steps
         Length of the inputs' free axes.
     chunks
@@ -121,6 +125,8 @@ class Case:
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...] | str = ()
     versions: tuple[str, ...] = BOTH
+    input_form: str = ""
+    output_form: str = ""
     batch: int = 2
     steps: int = 5
     chunks: tuple[int, ...] = ()
@@ -158,12 +164,12 @@ class Case:
         arrays = []
         for i in self.inputs:
             shape = (self.batch, *(sum(self.chunks) or self.steps if d is None else d for d in i.shape))
-            if i.ids:
-                values = random.randint(0, i.ids, shape)
+            if i.ids or i.dtype == "bool":
+                values = random.randint(0, i.ids or 3, shape)
             else:
                 values = random.standard_normal(shape)
             if i.padding is not None:
-                values[padded(shape)] = i.padding
+                values[padded(shape, i.padded)] = i.padding
             arrays.append(values.astype(i.dtype))
         return arrays
 
@@ -192,6 +198,24 @@ class Case:
         if self.rounded and values.size > 256:
             values = np.round(values * 256) / 256
         return values.astype("float32")
+
+
+def form(values: list[Any], names: list[str], kind: str) -> Any:
+    """Inputs or outputs in one of the forms of :attr:`Case.input_form`."""
+    if kind == "dict":
+        return dict(zip(names, values))
+    if kind == "nested":
+        return [values[0], {"rest": list(values[1:])}]
+    return values[0] if len(values) == 1 and kind != "list" else list(values)
+
+
+def leaves(value: Any) -> list[Any]:
+    """The arrays of such a structure, those of a dict by the order of its keys."""
+    if isinstance(value, dict):
+        return [v for k in sorted(value) for v in leaves(value[k])]
+    if isinstance(value, (list, tuple)):
+        return [v for x in value for v in leaves(x)]
+    return [value]
 
 
 def sequential(name: str, layers: list[Layer], *inputs: Input, **options: Any) -> Case:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from cases.case import H5, KERAS2, KERAS3, WEIGHTS, WEIGHTS_H5, ZIP, Case, Layer
+from cases.case import H5, KERAS2, KERAS3, WEIGHTS, WEIGHTS_H5, ZIP, Case, Layer, form, leaves
 
 _CUDNN = {"CuDNNLSTM": ("LSTM", {}), "CuDNNGRU": ("GRU", {"reset_after": True})}
 
@@ -29,6 +30,7 @@ class Keras:
             self.module.backend.clear_session()
             self.module.mixed_precision.set_global_policy(policy or None)
         self.floatx = floatx
+        self._known: list[dict[str, Any]] = [{}]  # layers by name, of each model that is being built
 
     def tensor(self, array: np.ndarray) -> Any:
         """The backend's tensor: Keras 2 takes no arrays where a layer has several."""
@@ -51,7 +53,7 @@ class Keras:
             source = importlib.import_module(f"tf_keras.src.layers.rnn.{name}")
             return getattr(source, spec.class_name)(**config)
         if spec.class_name == "Model":
-            return self.model(spec.config["case"])
+            return self.model(spec.config["case"], self._known[-1])
         home = self.module if spec.class_name == "Sequential" else self.module.layers
         return getattr(home, spec.class_name)(**config)
 
@@ -68,8 +70,8 @@ class Keras:
             return self.layer(value)
         return [self._value(v) for v in value] if isinstance(value, list) else value
 
-    def model(self, case: Case) -> Any:
-        """The model of a case, its weights set."""
+    def model(self, case: Case, outer: Mapping[str, Any] | None = None) -> Any:
+        """The model of a case, its weights set. A nested model may call layers of the outer one again."""
         inputs = []
         for i in case.inputs:
             options: dict[str, Any] = {"dtype": i.dtype if i.dtype != "float32" else self.floatx}
@@ -90,24 +92,34 @@ class Keras:
         else:
             tensors: dict[str, Any] = {i.name: t for i, t in zip(case.inputs, inputs)}
             keyed = {}
+            known = dict(outer or {})
+            self._known.append(known)
             for spec in case.layers:
                 args = [tensors[t] for t in spec.inputs]
-                more = {k: [tensors[t] for t in names] for k, names in spec.given.items()}
+                more = {
+                    k: tensors[names] if isinstance(names, str) else [tensors[t] for t in names]
+                    for k, names in spec.given.items()
+                }
                 if spec.class_name == "Expression":
                     made = self._expression(spec.config["code"], [tensors[t] for t in spec.inputs])
                 else:
                     key = spec.config["of"] if spec.class_name == "Again" else spec.name
                     if key == spec.name:
-                        keyed[key] = self.layer(spec)
+                        keyed[key] = known[key] = self.layer(spec)
                     if spec.class_name != "MultiHeadAttention" and len(args) > 1:
                         args = [args]
-                    made = keyed[key](*args, **more, **spec.call)
-                for k, tensor in enumerate(made if isinstance(made, (list, tuple)) else [made]):
+                    made = known[key](*args, **more, **spec.call)
+                for k, tensor in enumerate(leaves(made)):
                     tensors[f"{spec.name}:{k}" if k else spec.name] = tensor
-            single = isinstance(case.outputs, str)
-            outputs = tensors[case.outputs] if single else [tensors[t] for t in case.outputs]
-            model = self.module.Model(inputs[0] if len(inputs) == 1 else inputs, outputs)
-        own = {key: str(v.config.get("dtype", "")) for key, v in zip(keyed, case.layers)}
+            self._known.pop()
+            if isinstance(case.outputs, str):
+                outputs = form([tensors[case.outputs]], [case.outputs], case.output_form)
+            else:
+                names = [t.replace(":", "_") for t in case.outputs]
+                outputs = form([tensors[t] for t in case.outputs], names, case.output_form or "list")
+            model = self.module.Model(form(inputs, [i.name for i in case.inputs], case.input_form), outputs)
+        named = {v.name: v for v in case.layers} if case.outputs else dict(zip(keyed, case.layers))
+        own = {key: str(named[key].config.get("dtype", "")) for key in keyed}
         for key, layer in keyed.items():
             roles = [w.name.split("/")[-1].split(":")[0] for w in layer.weights]
             # a wrapper's second kernel is not its first
@@ -138,21 +150,21 @@ class Keras:
         model.load_weights(str(folder / ("model.h5" if case.layout == H5 else "weights.h5")))
         return model
 
-    def run(self, case: Case, folder: Path) -> tuple[list[list[np.ndarray]], bool]:
-        """The outputs of each call, and whether they are a single array."""
-        model = self.runnable(case, folder)
+    def run(self, case: Case, folder: Path, model: Any = None) -> tuple[list[list[np.ndarray]], bool]:
+        """The outputs of each call, and whether they are a single array; of that model where it is already built."""
+        model = model or self.runnable(case, folder)
         calls = []
         single = True
         for piece in case.pieces():
             arrays = [x.astype(self.floatx) if x.dtype == np.float32 else x for x in piece]
-            y = model(arrays[0] if len(arrays) == 1 else arrays, training=False)
-            single = not isinstance(y, (list, tuple))
-            calls.append([np.asarray(v) for v in ([y] if single else y)])
+            y = model(form(arrays, [i.name for i in case.inputs], case.input_form), training=False)
+            single = not isinstance(y, (list, tuple, dict))
+            calls.append([np.asarray(v) for v in leaves(y)])
         return calls, single
 
-    def save(self, case: Case, folder: Path) -> str:
+    def save(self, case: Case, folder: Path, model: Any = None) -> str:
         """Write the files of a case; the name of the model's or the weights' file."""
-        model = self.model(case)
+        model = model or self.model(case)
         layout = case.layout_for(self.version)
         if layout in (H5, ZIP):
             name = f"model.{layout}"

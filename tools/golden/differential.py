@@ -1,21 +1,25 @@
 """Random models, saved and run by real Keras, then converted and run by rnnrt.
 
-    python tools/golden/differential.py [--count 200] [--first 0] [--keep FOLDER] [--policy mixed_float16]
+    python tools/golden/differential.py --keras 3 --count 200 [--first 0] [--family masks] [--keep FOLDER] [--json FILE]
 
-Prints what differs and exits with the number of such models (at most 125); a seed is a model, so
-``--first SEED --count 1 --keep FOLDER`` keeps one that failed. Needs both Kerases and rnnrt in one environment.
+Prints what was drawn, what was refused and what differs, and exits with the number of models that differ (at most
+125). Family, version and seed are a model: the line of a mismatch says how to draw it again. Needs both Kerases and
+rnnrt in one environment.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
+import random
+import re
 import shutil
 import sys
 import tempfile
 import warnings
-from dataclasses import replace
+from collections import Counter, defaultdict
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,112 +27,102 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
 
-import numpy as np  # noqa: E402
-from build import Keras  # noqa: E402
-from cases import chance, chance_masks  # noqa: E402
-from cases.case import Case, Tolerance  # noqa: E402
-
-import rnnrt  # noqa: E402
-from rnnrt.convert import build  # noqa: E402
-from rnnrt.ir.passes.streamability import analyse  # noqa: E402
-from rnnrt.reference import Interpreter  # noqa: E402
+from cases.case import KERAS2, KERAS3, Case, Layer  # noqa: E402
+from cases.chance import FAMILIES, draw  # noqa: E402
+from compare import KINDS, Outcome, compare  # noqa: E402
 
 
-def _flat(value) -> list[np.ndarray]:
-    return [np.asarray(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+def classes(value: object) -> set[str]:
+    """The classes of all layers in a case, inner ones too."""
+    if isinstance(value, Case):
+        return {name for v in value.layers for name in classes(v)}
+    if isinstance(value, Layer):
+        return {value.class_name, *(name for v in value.config.values() for name in classes(v))}
+    return {name for v in value for name in classes(v)} if isinstance(value, list) else set()
 
 
-def _worst(got: list[np.ndarray], exact: list[np.ndarray], bounds: list[np.ndarray]) -> float:
-    """Error over tolerance; infinite where the number or a shape of the outputs is another."""
-    if [y.shape for y in got] != [y.shape for y in exact]:
-        return float("inf")
-    ratios = [np.abs(y.astype(np.float64) - e) / b for y, e, b in zip(got, exact, bounds)]
-    return max(float(np.nan_to_num(r, nan=np.inf).max()) for r in ratios)
+def reason(text: str) -> str:
+    """A refusal without its place, to count it with its like."""
+    return re.sub(r"^[^:]*?\((\w+)\): ", r"\1: ", text)[:140]
 
 
-#: what the last digit of an output and of Keras's arithmetic is worth, by the dtype that Keras gives
-_DIGIT = {"float64": 1e-12, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+class Tally:
+    """What was drawn and what became of it."""
 
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.streams = 0
+        self.by_class: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.refused: Counter[str] = Counter()
+        self.unbuildable: Counter[str] = Counter()
+        self.wrong: list[dict[str, str]] = []
 
-def under(case: Case, policy: str) -> Case:
-    """The case with every layer under a dtype policy; in float64 its inputs too."""
-    if not policy:
-        return case
-    gives = policy.removeprefix("mixed_")
-    # no word for a case at which Keras's own 16 bits lose their way; and gelu's constant is a float32
-    tolerance = Tolerance(max(_DIGIT[gives], 1e-7), 2.0, "a policy")
-    inputs = case.inputs
-    if policy == "float64":
-        inputs = tuple(replace(i, dtype="float64") if i.dtype == "float32" and not i.ids else i for i in inputs)
-    return replace(case, policy=policy, gives=gives, tolerance=tolerance, double=_DIGIT[gives], inputs=inputs)
+    def add(self, case: Case, outcome: Outcome, again: str) -> None:
+        """Count one model."""
+        self.kinds[outcome.kind] += 1
+        self.streams += outcome.streams
+        for name in classes(case):
+            self.by_class[name][outcome.kind] += 1
+        if outcome.kind == "refused":
+            self.refused[reason(outcome.why)] += 1
+        if outcome.kind == "unbuildable":
+            self.unbuildable[outcome.why[:140]] += 1
+        if outcome.kind in ("differ", "error"):
+            self.wrong.append({"draw": again, "layout": case.layout, "why": outcome.why})
+            print(f"{outcome.kind.upper()}  {again}  ({case.layout}) {outcome.why[:300]}", flush=True)
+            print("   ", [v.class_name for v in case.layers], flush=True)
 
-
-def try_one(case: Case, folder: Path) -> str | None:
-    """What is wrong with a case, or "" for nothing; None where Keras's own answer is no finite number."""
-    version = case.versions[0]
-    name = Keras(version, policy=case.policy).save(case, folder)
-    single = Keras(version, policy=case.policy).run(case, folder)[0][0]
-    exact = Keras(version, "float64").run(case, folder)[0][0]
-    if not all(np.isfinite(y).all() and np.abs(y).max() < 1e3 for y in exact):
-        return None  # says nothing about us
-    bounds = [case.tolerance.bound(e, float(np.abs(s.astype(np.float64) - e).max())) for s, e in zip(single, exact)]
-    architecture = folder / "architecture.json"
-    options = {"architecture": architecture} if architecture.exists() else {}
-    arrays = case.draw_inputs()
-    built = build(folder / name, **options)
-    reference = Interpreter(built.graph, built.weights).predict(arrays)
-    ratio = _worst(reference, exact, [max(1e-7, case.double) * np.maximum(1, np.abs(e)) for e in exact])
-    if ratio > 1:
-        return f"the reference is off by {ratio:.3g} times {max(1e-7, case.double):.2g}"
-    rnnrt.convert(folder / name, folder / "m.rnnrt", **options)
-    model = rnnrt.load(folder / "m.rnnrt")
-    whole = _flat(model.predict(arrays[0]))
-    ratio = _worst(whole, exact, bounds)
-    if ratio > 1:
-        return f"predict is off by {ratio:.3g} times the tolerance"
-    verdict = analyse(built.graph)
-    if verdict.ok:
-        session = model.session(batch_size=case.batch)
-        pieces = [_flat(session.run(arrays[0][:, k : k + 2])) for k in range(0, arrays[0].shape[1], 2)]
-        marks = [verdict.marks[t] for t in built.graph.outputs]
-        joined = [
-            np.concatenate([p[k] for p in pieces], axis=1) if m == "step" else pieces[-1][k]
-            for k, m in enumerate(marks)
-        ]
-        if any((a != b).any() for a, b in zip(joined, whole)):
-            return "a session's bits differ from predict's"
-    return ""
+    def table(self) -> str:
+        """The whole of it, for people."""
+        lines = [f"{'class':28}" + "".join(f"{k:>12}" for k in KINDS)]
+        for name in sorted(self.by_class):
+            lines.append(f"{name:28}" + "".join(f"{self.by_class[name][k] or '':>12}" for k in KINDS))
+        lines.append(f"{'models':28}" + "".join(f"{self.kinds[k]:>12}" for k in KINDS))
+        lines.append(f"{self.streams} compared as streams too")
+        for title, counts in (("refused", self.refused), ("Keras cannot", self.unbuildable)):
+            lines += [f"{title}:", *(f"{n:6}  {why}" for why, n in counts.most_common(25))] if counts else []
+        return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--keras", choices=("2", "3"), action="append", help="only this version; both by turns")
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--family", choices=tuple(FAMILIES), action="append", help="by turns; all of them by default")
     parser.add_argument("--keep", help="keep the files of models that differ in this folder")
-    parser.add_argument("--masks", action="store_true", help="models with masks, wrappers and joined branches")
-    parser.add_argument("--policy", default="", help="the dtype policy of every layer, as Keras names it")
+    parser.add_argument("--json", help="write the table there")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    bad = wild = 0
-    for seed in range(args.first, args.first + args.count):
-        draw = chance_masks.draw if args.masks else chance.draw
-        case = under(draw(seed), args.policy)
+    versions = [{"2": KERAS2, "3": KERAS3}[v] for v in args.keras or ("2", "3")]
+    families = args.family or list(FAMILIES)
+    tally = Tally()
+    for k in range(args.count):
+        seed = args.first + k
+        version, family = versions[k % len(versions)], families[k // len(versions) % len(families)]
+        case = draw(seed, family, version)
+        if case is None:
+            continue
+        again = f"--keras {version[-1]} --family {family} --first {seed} --count 1"
         with tempfile.TemporaryDirectory() as scratch:
-            try:
-                wrong = try_one(case, Path(scratch))
-            except Exception as e:  # a crash is a finding too
-                wrong = f"{type(e).__name__}: {e}"
-            wild += wrong is None
-            if wrong:
-                bad += 1
-                print(f"seed {seed} {case.versions[0]} {case.layout}: {wrong}", flush=True)
-                print("   ", [(v.class_name, dict(v.config)) for v in case.layers], flush=True)
-                if args.keep:
-                    shutil.copytree(scratch, Path(args.keep) / str(seed), dirs_exist_ok=True)
-    print(f"{args.count - bad - wild} of {args.count} models agree, {bad} differ, {wild} overflow in Keras")
-    sys.exit(min(bad, 125))
+            outcome = compare(case, Path(scratch), random.Random(seed))
+            tally.add(case, outcome, again)
+            if args.keep and outcome.kind in ("differ", "error"):
+                shutil.copytree(scratch, Path(args.keep) / f"{family}_{version}_{seed}", dirs_exist_ok=True)
+    print(tally.table())
+    if args.json:
+        facts = {
+            "models": dict(tally.kinds),
+            "streams": tally.streams,
+            "classes": {k: dict(v) for k, v in sorted(tally.by_class.items())},
+            "refused": dict(tally.refused.most_common()),
+            "unbuildable": dict(tally.unbuildable.most_common()),
+            "wrong": tally.wrong,
+        }
+        Path(args.json).write_text(json.dumps(facts, indent=1) + "\n")
+    sys.exit(min(len(tally.wrong), 125))
 
 
 if __name__ == "__main__":
