@@ -126,8 +126,9 @@ class Keras:
             keys = [f"{key}.{roles[:k].count(r)}" if r in roles[:k] else key for k, r in enumerate(roles)]
             values = [case.weight(k, r, tuple(w.shape)) for k, r, w in zip(keys, roles, layer.weights)]
             layer.set_weights([self._stored(v, own.get(key, "") or case.policy) for v in values])
-            if hasattr(layer, "finalize_state"):
-                layer.finalize_state()  # Normalization computes with what it had before
+            for inner in layer._flatten_layers():
+                if hasattr(inner, "finalize_state"):
+                    inner.finalize_state()  # Normalization computes with what it had before
         return model
 
     def _stored(self, values: np.ndarray, policy: str) -> np.ndarray:

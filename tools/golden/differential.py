@@ -95,7 +95,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in ("absl", "tensorflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     versions = [{"2": KERAS2, "3": KERAS3}[v] for v in args.keras or ("2", "3")]
     families = args.family or list(FAMILIES)
     tally = Tally()
