@@ -316,7 +316,17 @@ def bind_inputs(model: Model, flat: list[Any], wanted: list[int], step: bool, se
                 what = "batch" if s == "B" else "length"
                 raise ShapeError(f"input {info.name!r}: {what} {a.shape[axis]}, but {bound[s]!r} has {lengths[s]}")
             bound.setdefault(s, info.name)
+    if session:
+        _advance_together([(model.plan.input_info[k], arrays[k]) for k in wanted])
     return arrays, lengths
+
+
+def _advance_together(given: list[tuple[InputInfo, Any]]) -> None:
+    """A session's inputs take as many steps each, also where ``predict`` takes any lengths; ShapeError if not."""
+    timed = [(info.name, a.shape[1]) for info, a in given if info.timed]
+    for name, n in timed[1:]:
+        if n != timed[0][1]:
+            raise ShapeError(f"input {name!r}: length {n}, but {timed[0][0]!r} has {timed[0][1]}")
 
 
 def make_outputs(model: Model, lengths: dict[str, int], step: bool, out: Any) -> tuple[list, list, Any]:

@@ -21,7 +21,7 @@ from ..ir.ops.host import HOST_OPS
 from ..ir.ops.masks import MASK_OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.passes.folded import folded_tensors
-from ..ir.passes.streamability import TIME, Streamability, analyse, timed_tensors
+from ..ir.passes.streamability import Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
 from .regions import ALIAS_OPS, Schedule, schedule
@@ -264,9 +264,11 @@ class _Lowering:
 
     def bounded(self) -> bool:
         """Whether a call of any length works in a fixed space: no temporary holds the whole time axis."""
+        moving = [self.tensors[i.tensor].shape[1] for i in self.graph.inputs if self.timed[i.tensor]]
+        times = frozenset().union(*(symbols_of(d) for d in moving))
         for t, k in self.index.items():
             role, _, alias, tile = self.rows[k][2 + _RANK : 6 + _RANK]
-            grows = any(TIME.args[0] in symbols_of(d) for d in self.tensors[t].shape)
+            grows = any(times & symbols_of(d) for d in self.tensors[t].shape)
             if grows and role == 0 and alias < 0 and not tile:
                 return False
         return True

@@ -108,6 +108,17 @@ def test_a_single_input_may_come_bare_in_a_list_or_by_name(name, version):
     np.testing.assert_array_equal(model.predict({model.inputs[0].name: x}), bare)
 
 
+def test_inputs_that_never_meet_may_have_two_lengths():
+    """predict takes them as Keras does; a session's inputs advance together."""
+    name = "wiring/shared_recurrent", "keras3"
+    x, y = _golden(*name).case.draw_inputs()
+    model, built = _model(*name), _built(*name)
+    (want,) = Interpreter(built.graph, built.weights).predict([x, y[:, :3]])
+    np.testing.assert_allclose(model.predict([x, y[:, :3]]), want, rtol=0, atol=1e-6)
+    with pytest.raises(rnnrt.ShapeError, match="'y': length 3, but 'x' has 5"):
+        model.session(batch_size=len(x)).run([x, y[:, :3]])
+
+
 @every_golden
 def test_a_row_by_itself_has_the_same_bits(name, version):
     g, model = _golden(name, version), _model(name, version)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..dims import symbol
+from ..dims import DimLike, symbol
 from ..graph import Graph, Node, Shape, TensorSpec
 from ..ops import OPS, ShapeMismatch, infer_node
 from ..ops.host import signature_of
@@ -29,7 +29,7 @@ class Streamability:
 
     ok; layer and reason where not; marks: tensor -> ``step | sequence | constant``, or ``folded`` for what each
     step has of its own inside a TimeDistributed; tensors: the graph's
-    tensors with the time axis freed (:data:`TIME`), only where ok.
+    tensors with the time axis freed, only where ok.
     """
 
     ok: bool
@@ -106,14 +106,31 @@ def timed_tensors(graph: Graph) -> dict[str, bool]:
     return timed
 
 
-def _free_time(graph: Graph, streamed: set[str]) -> dict[str, TensorSpec]:
-    """The graph's tensors with axis 1 of the streamed inputs replaced by TIME; ShapeMismatch if they need it."""
+def _time_of(graph: Graph, streamed: list[str]) -> dict[str, DimLike]:
+    """The time of each streamed input: one for all where they have one length in the file, else each its own.
+
+    Inputs that meet have one length since conversion; others may differ in ``predict``, though not in sessions.
+    ShapeMismatch where the file says two lengths.
+    """
+    lengths = {t: graph.tensors[t].shape[1] for t in streamed}
+    if len(set(lengths.values())) == 1:
+        return dict.fromkeys(lengths, TIME)
+    (first, n), *others = [(t, n) for t, n in lengths.items() if isinstance(n, int)] or [("", 0)]
+    for t, m in others:
+        if m != n:
+            raise ShapeMismatch(f"{t}: this input has {m} steps, and {first!r} has {n}")
+    return {t: TIME if isinstance(n, int) else n for t, n in lengths.items()}
+
+
+def _free_time(graph: Graph, streamed: list[str]) -> dict[str, TensorSpec]:
+    """The graph's tensors with axis 1 of the streamed inputs made free; ShapeMismatch if they need it."""
     tensors: dict[str, TensorSpec] = {}
+    times = _time_of(graph, streamed)
     for i in graph.inputs:
         spec = graph.tensors[i.tensor]
         shape: Shape = spec.shape
-        if i.tensor in streamed:
-            shape = (shape[0], TIME, *shape[2:])
+        if i.tensor in times:
+            shape = (shape[0], times[i.tensor], *shape[2:])
         tensors[i.tensor] = TensorSpec(spec.name, shape, spec.dtype)
     for n in graph.nodes:
         for name, (shape, dtype) in zip(n.outputs, infer_node(n, tensors)):
@@ -161,14 +178,14 @@ def analyse(graph: Graph) -> Streamability:
     """Mark every tensor, or say which layer stands in the way and why."""
     timed = timed_tensors(graph)
     marks: dict[str, str] = {}
-    streamed: set[str] = set()
+    streamed: list[str] = []
     state_inputs = {i.tensor for i in graph.inputs if i.role == "state"}
     for i in graph.inputs:
         if i.role == "state":
             marks[i.tensor] = "constant"
         elif timed[i.tensor]:
             marks[i.tensor] = "step"
-            streamed.add(i.tensor)
+            streamed.append(i.tensor)
         else:
             return Streamability(False, i.name, "this input has no time axis")
     for n in graph.nodes:
