@@ -3,9 +3,8 @@
 
 #include "program.h"
 
-/* A tile of a region should keep its activations in the second-level cache and give the matrix kernel enough rows. */
-#define TILE_BYTES (256 * 1024)
-#define TILE_ROWS 48
+/* A tile should keep its activations in the second-level cache and give the matrix kernel enough rows. */
+const rnnrt_heap rnnrt_host_heap = {rnnrt_alloc, rnnrt_free, 256 * 1024, 48};
 
 rnnrt_workspace *rnnrt_workspace_create(const rnnrt_model *m)
 {
@@ -13,6 +12,7 @@ rnnrt_workspace *rnnrt_workspace_create(const rnnrt_model *m)
     rnnrt_workspace *ws = rnnrt_alloc_zero(sizeof *ws);
     if (!ws)
         return NULL;
+    ws->heap = m->heap;
     ws->symbols = rnnrt_alloc((size_t)p->n_symbols * 8);
     ws->dims = rnnrt_alloc((size_t)p->n_dims * 8);
     ws->offset = rnnrt_alloc((size_t)p->n_tensors * 8);
@@ -34,8 +34,8 @@ void rnnrt_workspace_free(rnnrt_workspace *ws)
     rnnrt_free(ws->offset);
     rnnrt_free(ws->views);
     rnnrt_free(ws->region_tile);
-    rnnrt_free(ws->arena);
-    rnnrt_free(ws->rows);
+    ws->heap->release(ws->arena);
+    ws->heap->release(ws->rows);
     rnnrt_free(ws);
 }
 
@@ -96,7 +96,7 @@ static void choose_tiles(const rnnrt_model *m, const int64_t *dims, int64_t *reg
                 if (t->storage == RNNRT_STORE_TILE && !row_width(t, dims, &width) && width < ((int64_t)1 << 40) / (b + 1))
                     bytes += b * width * rnnrt_dtype_size(t->dtype);
             }
-        int64_t by_rows = (TILE_ROWS + batch - 1) / batch, by_bytes = TILE_BYTES / bytes;
+        int64_t by_rows = (m->heap->tile_rows + batch - 1) / batch, by_bytes = m->heap->tile_bytes / bytes;
         int64_t tile = by_rows > by_bytes ? by_rows : by_bytes;
         region_tile[r] = tile < steps ? tile : steps < 1 ? 1 : steps;
         int64_t n = (steps + region_tile[r] - 1) / region_tile[r];
@@ -241,16 +241,16 @@ int32_t rnnrt_workspace_bind(const rnnrt_model *m, rnnrt_workspace *ws, const in
     if (rc)
         return rc;
     if (b.arena > ws->arena_bytes) {
-        rnnrt_free(ws->arena);
-        ws->arena = rnnrt_alloc((size_t)b.arena);
+        ws->heap->release(ws->arena);
+        ws->arena = ws->heap->alloc((size_t)b.arena);
         ws->arena_bytes = ws->arena ? b.arena : 0;
         if (!ws->arena)
             return rnnrt_fail(err, RNNRT_ENOMEM, -1, b.arena, 0);
     }
     int64_t batch = symbols[0], rows = rows_bytes(m, batch);
     if (rows > ws->rows_bytes || !ws->rows) { /* without a state, too: an address to copy nothing from */
-        rnnrt_free(ws->rows);
-        ws->rows = rnnrt_alloc((size_t)rows);
+        ws->heap->release(ws->rows);
+        ws->rows = ws->heap->alloc((size_t)rows);
         ws->rows_bytes = ws->rows ? rows : 0;
         if (!ws->rows)
             return rnnrt_fail(err, RNNRT_ENOMEM, -1, rows, 0);

@@ -293,11 +293,9 @@ static void analyse(rnnrt_model *m)
         m->maker[t] = m->maker[m->root[t]];
 }
 
-int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *opt, rnnrt_model **out, rnnrt_error *err)
+int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels, const rnnrt_heap *heap, rnnrt_model **out,
+                           rnnrt_error *err)
 {
-    const rnnrt_kernels *kernels = rnnrt_kernel_table(opt ? opt->kernels : NULL);
-    if (!kernels)
-        return rnnrt_fail(err, RNNRT_EUNSUPPORTED, -1, 0, 0);
     rnnrt_model *m = rnnrt_alloc_zero(sizeof *m);
     int64_t n = plan->n_ops > 0 && plan->n_ops < (int64_t)1 << 30 ? plan->n_ops : 1;
     int64_t nt = plan->n_tensors > 0 && plan->n_tensors < (int64_t)1 << 30 ? plan->n_tensors : 1;
@@ -305,6 +303,7 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, (int64_t)sizeof *m, 0);
     atomic_init(&m->references, 1);
     m->kernels = kernels;
+    m->heap = heap;
     m->ops = rnnrt_alloc_zero((size_t)n * sizeof *m->ops);
     m->root = rnnrt_alloc((size_t)nt * 8);
     m->last_use = rnnrt_alloc((size_t)nt * 8);
@@ -327,6 +326,14 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
     analyse(m);
     *out = m;
     return RNNRT_OK;
+}
+
+int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *opt, rnnrt_model **out, rnnrt_error *err)
+{
+    const rnnrt_kernels *kernels = rnnrt_kernel_table(opt ? opt->kernels : NULL);
+    if (!kernels)
+        return rnnrt_fail(err, RNNRT_EUNSUPPORTED, -1, 0, 0);
+    return rnnrt_program_make(plan, kernels, &rnnrt_host_heap, out, err);
 }
 
 void rnnrt_program_release(rnnrt_model *m)

@@ -2,14 +2,30 @@
 #ifndef RNNRT_PROGRAM_H
 #define RNNRT_PROGRAM_H
 
+#ifdef __cplusplus /* a plugin; C++ has this header from C++23 on */
+#include <atomic>
+using std::atomic_int;
+extern "C" {
+#else
 #include <stdatomic.h>
+#endif
 
 #include "../ops/op.h"
 #include "alloc.h"
 
+/* Where the values of runs live (weights are packed in host memory), and how much of them a tile should hold. */
+typedef struct rnnrt_heap {
+    void *(*alloc)(size_t bytes);
+    void (*release)(void *memory);
+    int64_t tile_bytes, tile_rows;
+} rnnrt_heap;
+
+extern const rnnrt_heap rnnrt_host_heap;
+
 /* Where one call's values live. Built for a batch and a longest tile; reused while it is large enough. */
 typedef struct rnnrt_workspace {
     struct rnnrt_workspace *next;
+    const rnnrt_heap *heap;      /* of arena and rows */
     int64_t *symbols;            /* of the last binding */
     int64_t *dims;
     int64_t *offset;             /* arena offset of each tensor's storage, or -1: input, output, alias */
@@ -32,6 +48,7 @@ struct rnnrt_model {
     char *prepared;
     int64_t prepared_bytes;
     const rnnrt_kernels *kernels;
+    const rnnrt_heap *heap;
     int64_t *root;               /* storage root of each tensor: itself unless an alias */
     int64_t *last_use;           /* last op that touches each root's storage */
     int64_t *maker;              /* op that makes each tensor (its root, for an alias), or -1 */
@@ -42,6 +59,9 @@ struct rnnrt_model {
 
 /* program.c */
 int32_t rnnrt_program_check(const rnnrt_plan *plan, const rnnrt_kernels *kernels, rnnrt_op *ops, rnnrt_error *err);
+/* Checks, copies, packs: the weights as `kernels` packs them, in host memory. */
+int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels, const rnnrt_heap *heap, rnnrt_model **out,
+                           rnnrt_error *err);
 int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *opt, rnnrt_model **out, rnnrt_error *err);
 void rnnrt_program_release(rnnrt_model *model);
 void rnnrt_ops_fill(const rnnrt_plan *plan, rnnrt_op *ops);
@@ -75,5 +95,9 @@ int32_t rnnrt_pool_reserve_cpu(rnnrt_pool *pool, int64_t rows, rnnrt_error *err)
 int32_t rnnrt_pool_run_cpu(rnnrt_pool *pool, const int64_t *rows, const rnnrt_call *call, rnnrt_error *err);
 int32_t rnnrt_pool_get_rows_cpu(rnnrt_pool *pool, const int64_t *rows, int64_t count, void *out, rnnrt_error *err);
 int32_t rnnrt_pool_set_rows_cpu(rnnrt_pool *pool, const int64_t *rows, int64_t count, const void *in, rnnrt_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,0 +1,82 @@
+/* Memory and streams for callers that keep their arrays on the device. */
+#include "plugin.cuh"
+
+extern "C" {
+#include "entries.h"
+}
+
+using namespace rnnrt_cuda;
+
+extern "C" {
+
+int32_t rnnrt_cuda_device_alloc(int32_t device, int64_t bytes, void **out, rnnrt_error *err)
+{
+    device_guard guard;
+    const int32_t rc = bytes < 0 ? rnnrt_fail(err, RNNRT_EINVAL, -1, bytes, 0) : guard.enter(device, err);
+    if (rc)
+        return rc;
+    *out = device_heap.alloc((size_t)bytes);
+    return *out ? RNNRT_OK : rnnrt_fail(err, RNNRT_ENOMEM, -1, bytes, 0);
+}
+
+/* cudaFree waits for what is queued */
+void rnnrt_cuda_device_free(int32_t device, void *memory)
+{
+    rnnrt_error err = {};
+    device_guard guard;
+    if (memory && !guard.enter(device, &err))
+        device_heap.release(memory);
+}
+
+int32_t rnnrt_cuda_host_alloc(int64_t bytes, void **out, rnnrt_error *err)
+{
+    *out = NULL;
+    if (bytes < 0)
+        return rnnrt_fail(err, RNNRT_EINVAL, -1, bytes, 0);
+    return check(cudaMallocHost(out, (size_t)(bytes ? bytes : 64)), "page-locked memory", err);
+}
+
+void rnnrt_cuda_host_free(void *memory)
+{
+    if (memory)
+        cudaFreeHost(memory);
+}
+
+int32_t rnnrt_cuda_copy(int32_t device, void *to, int32_t to_place, const void *from, int32_t from_place, int64_t bytes, void *stream,
+                        rnnrt_error *err)
+{
+    device_guard guard;
+    int32_t rc = bytes < 0 ? rnnrt_fail(err, RNNRT_EINVAL, -1, device, bytes) : guard.enter(device, err);
+    if (rc || !bytes)
+        return rc;
+    const int there = to_place == RNNRT_ON_CUDA, here = from_place == RNNRT_ON_CUDA;
+    const cudaMemcpyKind kind = there ? (here ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice)
+                                      : (here ? cudaMemcpyDeviceToHost : cudaMemcpyHostToHost);
+    rc = check(cudaMemcpyAsync(to, from, (size_t)bytes, kind, (cudaStream_t)stream), "a copy", err);
+    return rc || stream ? rc : check(cudaStreamSynchronize(0), "a copy", err);
+}
+
+int32_t rnnrt_cuda_stream_wait(int32_t device, void *waiter, void *before, rnnrt_error *err)
+{
+    device_guard guard;
+    cudaEvent_t event = NULL;
+    int32_t rc = guard.enter(device, err);
+    if (rc || (rc = check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event", err)))
+        return rc;
+    rc = check(cudaEventRecord(event, (cudaStream_t)before), "an event", err);
+    if (!rc)
+        rc = check(cudaStreamWaitEvent((cudaStream_t)waiter, event, 0), "waiting for a stream", err);
+    cudaEventDestroy(event);
+    return rc;
+}
+
+int32_t rnnrt_cuda_sync(int32_t device, void *stream, rnnrt_error *err)
+{
+    device_guard guard;
+    const int32_t rc = guard.enter(device, err);
+    if (rc)
+        return rc;
+    return check(stream ? cudaStreamSynchronize((cudaStream_t)stream) : cudaDeviceSynchronize(), "waiting for the device", err);
+}
+
+} // extern "C"

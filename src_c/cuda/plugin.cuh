@@ -1,0 +1,178 @@
+/* What every file of the plugin sees: the model on a device, the lane that a call runs in, one run of one op.
+ *
+ * The host's own code checks the plan, evaluates sizes, places temporaries and packs weights (core/program.h and the ops'
+ * check, size and prepare functions are linked in); what differs is where the values live (rnnrt_heap) and `run`. */
+#ifndef RNNRT_CUDA_PLUGIN_CUH
+#define RNNRT_CUDA_PLUGIN_CUH
+
+#include <cuda_runtime.h>
+#include <sys/types.h>
+
+#include "../core/lock.h"
+#include "../core/program.h"
+#include "launch.cuh"
+#include "recurrent.cuh"
+
+namespace rnnrt_cuda {
+
+/* ---- errors ---- */
+__attribute__((format(printf, 3, 4))) int32_t fail(rnnrt_error *err, int32_t code, const char *text, ...);
+/* RNNRT_OK, or RNNRT_EDEVICE (RNNRT_ENOMEM for a failed allocation) with CUDA's own words. */
+int32_t check(cudaError_t e, const char *what, rnnrt_error *err);
+
+/* ---- devices ---- */
+typedef struct device_facts {
+    int32_t device, capability, sms;
+    int32_t shared_optin;        /* bytes of shared memory that a block may ask for */
+    int32_t cooperative, clusters;
+} device_facts;
+
+/* 0, and err filled with cause and remedy, where no device can be reached. */
+int32_t count_devices(rnnrt_error *err);
+int32_t device_facts_of(int32_t device, device_facts *out, rnnrt_error *err);
+
+/* Makes a device current and puts the caller's back. */
+class device_guard {
+    int before = -1;
+
+public:
+    int32_t enter(int32_t device, rnnrt_error *err);
+    ~device_guard();
+};
+
+/* The kernel table with which the host's op records pack weights and ask for sizes (packing.cu); one for each model. */
+struct device_table : rnnrt_kernels {
+    rnnrt::recurrent_device gpu;
+    rnnrt::math_mode math;
+};
+void device_table_make(device_table *t, const device_facts &gpu, int32_t math);
+/* A pack function of this thread ran out of memory since it was last asked. */
+bool packing_failed();
+
+static inline const device_table *table_of(const rnnrt_kernels *k) { return static_cast<const device_table *>(k); }
+
+/* ---- the model ---- */
+struct lane;
+
+struct model {
+    int32_t references;          /* atomic */
+    int32_t dead;                /* atomic: the cudaError_t after which the context is lost, or 0 */
+    rnnrt_model *program;        /* the host's: checked plan, views, placement */
+    device_facts gpu;
+    device_table table;
+    char *weights;               /* what the ops' prepare functions made, on the device */
+    int64_t weight_bytes;
+    int32_t restarts;            /* some state starts anew on each call */
+    pid_t owner;
+    lane *free_lanes;            /* under the host's lock */
+    int64_t n_free;
+};
+
+/* A model may be used: not in a forked child, not after the context was lost. */
+int32_t usable(model *m, rnnrt_error *err);
+/* After a failure: remembers whether it lost the context. Returns the code of err. */
+int32_t failed(model *m, rnnrt_error *err);
+void retain(model *m);
+void release(model *m);
+
+/* What an op found in its values; the first one counts. On the device, in the lane's block. */
+struct finding {
+    int32_t code, op;            /* rnnrt_status */
+    int64_t a, b;
+};
+
+/* What a call's ops need beside the host's rnnrt_run; it rides in host_context, which no op of a device uses. */
+struct call_context {
+    cudaStream_t stream;
+    const model *m;
+    const rnnrt_call *call;      /* the caller's */
+    finding *found;
+};
+
+/* ---- one run of one op over one tile: the host's, with device pointers in its views ---- */
+struct op_run : rnnrt_run {
+    cudaStream_t stream;
+    const device_facts *gpu;
+    const call_context *context;
+};
+
+/* Queues the op's kernels; a status. */
+typedef int32_t op_runner(const op_run &run, const rnnrt_op *op);
+
+/* What the plugin does with an op of each kind. */
+struct op_entry {
+    op_runner *run;              /* NULL: refused */
+    const char *refusal;
+    /* scratch on the device where it differs from the host's; NULL: as the host says */
+    int64_t (*scratch)(const rnnrt_sizes *s, const rnnrt_op *op);
+};
+/* The classes that take the place of the host's: same checks, scratch of the device. */
+const rnnrt_op_class *class_of(int64_t kind);
+
+/* RNNRT_OK, or RNNRT_EUNSUPPORTED with the first op and why. */
+int32_t supports(const rnnrt_plan *plan, rnnrt_error *err);
+
+/* ---- calls (calls.cu) ---- */
+/* Where a call runs: a workspace, a stream, a block for what goes in and comes out, the graph of its last shape. */
+struct lane {
+    lane *next;
+    rnnrt_workspace *ws;
+    cudaStream_t stream;
+    char *io, *mirror;           /* on the device; page-locked on the host */
+    int64_t io_bytes, mirror_bytes;
+    int64_t *at;                 /* offset in io of each input, then of each output; -1: the caller's own device memory */
+    int64_t addresses, found, first_out, end; /* offsets in io */
+    int32_t small;               /* all of io goes through the mirror, in one copy each way */
+    int64_t *key;                /* what the graph was made for: symbols, carry, dtypes of the inputs */
+    int64_t key_length;
+    int32_t repeats;             /* calls in a row with this key; a graph is worth making from the second on */
+    cudaGraphExec_t graph;
+};
+
+/* State rows on the device of a session (first + i * stride) or a pool (chunks, rows); neither: from zero, kept nowhere. */
+struct row_source {
+    char *first;
+    int64_t stride;
+    char *const *chunks;
+    const int64_t *rows;
+    int32_t log2_rows;
+};
+
+int32_t run_call(model *m, const row_source &rows, const rnnrt_call *call, int32_t carry, rnnrt_error *err);
+void lane_free(lane *l);
+/* A lane bound for these sizes, kept for the calls that come. */
+int32_t lane_reserve(model *m, const int64_t *symbols, rnnrt_error *err);
+int64_t lanes_kept(model *m);
+
+/* What the host's bind places arenas in. */
+extern const rnnrt_heap device_heap;
+
+/* ---- launches ---- */
+using rnnrt::launch;
+
+/* One thread for each of n items, in a loop where there are more than a grid should have. */
+template <class... P, class... A>
+static inline int32_t launch_items(const op_run &run, int64_t n, void (*kernel)(P...), A &&...args)
+{
+    if (n <= 0)
+        return RNNRT_OK;
+    const unsigned threads = n < 256 ? (unsigned)(n + 31) / 32 * 32 : 256;
+    const int64_t blocks = (n + threads - 1) / threads, most = (int64_t)run.gpu->sms * 16;
+    return check(launch(kernel, dim3((unsigned)(blocks < most ? blocks : most)), dim3(threads), 0, run.stream,
+                        static_cast<P>(args)...), "a kernel launch", run.err);
+}
+
+/* One block for each of n rows, likewise. */
+template <class... P, class... A>
+static inline int32_t launch_rows(const op_run &run, int64_t n, unsigned threads, void (*kernel)(P...), A &&...args)
+{
+    if (n <= 0)
+        return RNNRT_OK;
+    const int64_t most = (int64_t)run.gpu->sms * 32;
+    return check(launch(kernel, dim3((unsigned)(n < most ? n : most)), dim3(threads), 0, run.stream,
+                        static_cast<P>(args)...), "a kernel launch", run.err);
+}
+
+} // namespace rnnrt_cuda
+
+#endif
