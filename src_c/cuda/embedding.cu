@@ -40,7 +40,7 @@ __device__ static inline int64_t row_of(const id_rule &r, const char *ids, int64
     *id = v;
     if (v < 0 && r.wrap)
         v += r.n;
-    return v < 0 || v >= r.n ? OUTSIDE : v;
+    return v < 0 || v >= r.n ? (int64_t)OUTSIDE : v;
 }
 
 struct smaller {

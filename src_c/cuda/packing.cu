@@ -62,7 +62,9 @@ static rnnrt::recurrent_cell cell_of(const rnnrt_cell *c)
 
 static void cell_sizes(const rnnrt_cell *c, rnnrt_cell_sizes *out)
 {
-    *out = {rnnrt::recurrent_packed_floats(cell_of(c)) * (int64_t)sizeof(float), 16, 1};
+    *out = {};
+    out->packed_bytes = rnnrt::recurrent_packed_floats(cell_of(c)) * (int64_t)sizeof(float);
+    out->z_width = 16;
 }
 
 static void cell_pack(const rnnrt_cell *c, const rnnrt_cell_weights *w, void *packed)
@@ -85,15 +87,18 @@ static void cell_pack(const rnnrt_cell *c, const rnnrt_cell_weights *w, void *pa
 
 /* the ops' own sizes on the device are in their entries (backend.cu) */
 static int64_t cell_scratch_bytes(const rnnrt_cell *, int64_t) { return 0; }
+static int64_t dense_blocks(const rnnrt_dense *) { return 1; }
 
 void device_table_make(device_table *t, const device_facts &gpu, int32_t math)
 {
     t->name = "cuda";
+    t->vector_floats = 32;       /* the host's estimates divide by it */
     t->cell_sizes = cell_sizes;
     t->cell_pack = cell_pack;
     t->cell_scratch_bytes = cell_scratch_bytes;
     t->dense_packed_bytes = dense_packed_bytes;
     t->dense_pack = dense_pack;
+    t->dense_blocks = dense_blocks;
     t->half = t;
     t->gpu = {gpu.capability, gpu.sms, gpu.shared_optin};
     t->math = math == RNNRT_MATH_TF32 ? rnnrt::MATH_TF32 : rnnrt::MATH_FP32;

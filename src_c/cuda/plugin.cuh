@@ -8,7 +8,9 @@
 #include <cuda_runtime.h>
 #include <sys/types.h>
 
+extern "C" {
 #include "../core/lock.h"
+}
 #include "../core/program.h"
 #include "launch.cuh"
 #include "recurrent.cuh"
@@ -16,7 +18,7 @@
 namespace rnnrt_cuda {
 
 /* ---- errors ---- */
-__attribute__((format(printf, 3, 4))) int32_t fail(rnnrt_error *err, int32_t code, const char *text, ...);
+int32_t fail(rnnrt_error *err, int32_t code, const char *text, ...);
 /* RNNRT_OK, or RNNRT_EDEVICE (RNNRT_ENOMEM for a failed allocation) with CUDA's own words. */
 int32_t check(cudaError_t e, const char *what, rnnrt_error *err);
 

@@ -106,10 +106,11 @@ MAY_INCLUDE = {
     "ops": {"include", "kernels", "ops"},
     "core": {"include", "kernels", "ops", "core"},
 }
-# The plugin sees the table alone: what is below src_c/cuda includes that and its own.
+# The plugin shares the host's checks, sizes and placement: what it includes beside the table are the core's program and
+# the ops' records, never an instruction set.
 CUDA_MAY = {
-    *("include/rnnrt_backend.h", "include/rnnrt_types.h", "include/activations.def"),
-    "ops/ops.def",  # the list of ops by number
+    *("include", "ops"),
+    *("core/program.h", "core/lock.h", "kernels/kernels.h", "kernels/half.h"),
 }
 C_SUFFIXES = {".c", ".h", ".def", ".cu", ".cuh", ".inc", ".cc", ".cpp", ".hpp"}
 
@@ -136,7 +137,7 @@ def _included(path: Path, name: str, src_c: Path) -> str | None:
 
 
 def _cuda_fits(target: str) -> bool:
-    return target.split("/")[0] == "cuda" or target in CUDA_MAY
+    return bool({target, target.split("/")[0]} & (CUDA_MAY | {"cuda"}))
 
 
 def include_breaches(root: Path) -> list[str]:
