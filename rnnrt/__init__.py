@@ -26,6 +26,7 @@ from .errors import (
 from .info import __version__, devices, info
 from .loading import load
 from .model import Model, TensorInfo
+from .native._native import DeviceArray
 from .session import Session
 from .streams.pool import Pool
 from .verify import VerifyReport, verify
@@ -38,6 +39,7 @@ __all__ = [
     "BackendError",
     "BatchError",
     "ConversionError",
+    "DeviceArray",
     "FormatError",
     "Model",
     "Pool",

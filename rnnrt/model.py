@@ -19,7 +19,7 @@ from .planner.lower import lower
 from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
 from .session import Session
 from .snapshot import SnapshotCodec
-from .structure import as_input, flatten_inputs, nest, shape_text
+from .structure import as_input, flatten_inputs, nest, place_of, shape_text
 from .summary import size_text, summary_table
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class Model(native.Program):
     def _structured(self, results: list[np.ndarray]) -> Any:
         return nest(self.graph.output_structure, results)
 
-    def _slow(self, x: Any, out: np.ndarray | None) -> Any:
-        return run_call(self, x, out, None)
+    def _slow(self, x: Any, out: Any, stream: Any) -> Any:
+        return run_call(self, x, out, None, False, stream)
 
     def session(
         self,
@@ -294,8 +294,10 @@ def on_device(file: ModelFile, device: str, math: str, hosts: dict[int, Any] | N
     return Model(file, math=math, hosts=hosts)
 
 
-def bind_inputs(model: Model, flat: list[Any], wanted: list[int], step: bool, session: bool) -> tuple[list, dict]:
-    """Arrays in their canonical form, and the lengths of the free axes.
+def bind_inputs(
+    model: Model, flat: list[Any], wanted: list[int], step: bool, session: bool, as_input: Any = as_input
+) -> tuple[list, dict]:
+    """Arrays in their canonical form (by as_input), and the lengths of the free axes.
 
     Raises ShapeError where inputs disagree with the model or with each other.
     """
@@ -329,13 +331,19 @@ def _advance_together(given: list[tuple[InputInfo, Any]]) -> None:
             raise ShapeError(f"input {name!r}: length {n}, but {timed[0][0]!r} has {timed[0][1]}")
 
 
+def output_sizes(model: Model, lengths: dict[str, int]) -> list[tuple[int, ...]]:
+    """The outputs' shapes; ShapeError where an input is too short for its windows and cuts."""
+    shapes = [o.sizes(lengths) for o in model.plan.output_info]
+    for o, sizes in zip(model.plan.output_info, shapes):
+        if min(sizes) < 0:
+            raise ShapeError(f"output {o.name!r}: shape {shape_text(sizes)}; its input is too short")
+    return shapes
+
+
 def make_outputs(model: Model, lengths: dict[str, int], step: bool, out: Any) -> tuple[list, list, Any]:
     """(arrays that C fills with their time axis, what the caller gets, a caller's array to copy to or None)."""
     filled, given = [], []
-    for o in model.plan.output_info:
-        sizes = o.sizes(lengths)
-        if min(sizes) < 0:  # windows and cuts that the input is too short for
-            raise ShapeError(f"output {o.name!r}: shape {shape_text(sizes)}; its input is too short")
+    for o, sizes in zip(model.plan.output_info, output_sizes(model, lengths)):
         y = np.empty(sizes, o.dtype)
         filled.append(y)
         given.append(y[:, 0] if step and o.per_step and y.ndim > 1 else y)
@@ -351,21 +359,17 @@ def make_outputs(model: Model, lengths: dict[str, int], step: bool, out: Any) ->
     return filled, given, out
 
 
-def run_call(model: Model, x: Any, out: Any, session: Session | None, step: bool = False) -> Any:
-    """The general path of predict (session None), step and run: any structure, any array-like."""
+def run_call(model: Model, x: Any, out: Any, session: Session | None, step: bool = False, stream: Any = None) -> Any:
+    """The general path of predict (session None), step and run: any structure, any array-like, on any device."""
     infos = model.plan.input_info
     wanted = [k for k, i in enumerate(infos) if session is None or i.role == "data"]
     flat = flatten_inputs(model.graph.input_structure, x, [i.name for i in infos], wanted)
+    if stream is not None or any(place_of(v) for v in (*(flat[k] for k in wanted), out)):
+        from .placed import run_placed  # it imports this module
+
+        return run_placed(model, flat, wanted, out, session, step, stream)
     arrays, lengths = bind_inputs(model, flat, wanted, step, session is not None)
-    if session is not None:
-        if lengths.get("B", session.batch_size) != session.batch_size:
-            raise ShapeError(
-                f"input {infos[wanted[0]].name!r}: the session has batch size {session.batch_size}, got {lengths['B']}"
-            )
-        lengths["B"] = session.batch_size
-        for k, info in enumerate(infos):
-            if info.role == "state":  # put into the rows at reset; C does not read it in a session
-                arrays[k] = np.zeros(info.sizes(lengths), info.dtype)
+    bind_session(model, arrays, lengths, wanted, session)
     filled, given, target = make_outputs(model, lengths, step, out)
     values = [lengths[s] for s in model.plan.symbols]
     if session is None:
@@ -376,3 +380,17 @@ def run_call(model: Model, x: Any, out: Any, session: Session | None, step: bool
         target[...] = given[0]
         return target
     return nest(model.graph.output_structure, given)
+
+
+def bind_session(model: Model, arrays: list, lengths: dict[str, int], wanted: list[int], session: Any) -> None:
+    """The batch of a session's call, and what stands for its state inputs."""
+    infos = model.plan.input_info
+    if session is not None:
+        if lengths.get("B", session.batch_size) != session.batch_size:
+            raise ShapeError(
+                f"input {infos[wanted[0]].name!r}: the session has batch size {session.batch_size}, got {lengths['B']}"
+            )
+        lengths["B"] = session.batch_size
+        for k, info in enumerate(infos):
+            if info.role == "state":  # put into the rows at reset; C does not read it in a session
+                arrays[k] = np.zeros(info.sizes(lengths), info.dtype)

@@ -108,10 +108,10 @@ class Session(native.SessionCore):
         if initial_state is not None:
             self.reset(initial_state=initial_state)
 
-    def _slow(self, x: Any, out: np.ndarray | None, step: bool) -> Any:
+    def _slow(self, x: Any, out: Any, step: bool, stream: Any) -> Any:
         from .model import run_call  # model imports this module
 
-        return run_call(self.model, x, out, self, step)
+        return run_call(self.model, x, out, self, step, stream)
 
     def _rows(self, rows: Sequence[int] | None) -> list[int]:
         """Row numbers, checked."""

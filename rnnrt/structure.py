@@ -10,7 +10,11 @@ import numpy as np
 
 from .errors import ShapeError
 
-__all__ = ["as_input", "flatten_inputs", "nest", "shape_text"]
+__all__ = ["CPU", "CUDA", "as_input", "fit", "flatten_inputs", "nest", "place_of", "shape_text"]
+
+CPU, CUDA = 1, 2  # DLPack's numbers
+_ON_THE_HOST = {CPU, 3, 11}  # page-locked memory of CUDA and ROCm too
+_MANAGED = 13  # memory of CUDA that moves by itself
 
 
 def nest(structure: Any, flat: Sequence[Any]) -> Any:
@@ -71,7 +75,7 @@ def flatten_inputs(structure: Any, value: Any, names: Sequence[str], wanted: Seq
         return flat
     if len(wanted) == 1 and not isinstance(value, dict):
         single = isinstance(value, (list, tuple)) and len(value) == 1 and not np.isscalar(value[0])
-        if single and isinstance(value[0], np.ndarray):  # as Keras takes it, whatever the structure
+        if single and (isinstance(value[0], np.ndarray) or place_of(value[0])):  # as Keras takes it
             value = value[0]
         flat[wanted[0]] = value
         return flat
@@ -81,14 +85,51 @@ def flatten_inputs(structure: Any, value: Any, names: Sequence[str], wanted: Seq
     return flat
 
 
+def place_of(x: Any) -> tuple[int, int] | None:
+    """Where an array of another library lies, if not on the host: DLPack's numbers of kind (CUDA: 2) and device.
+
+    The device is -1 where the array does not tell.
+    """
+    if type(x) is np.ndarray:
+        return None
+    if hasattr(x, "__dlpack_device__"):
+        kind, device = x.__dlpack_device__()
+        kind, device = int(kind), int(device)
+        return None if kind in _ON_THE_HOST else (CUDA if kind == _MANAGED else kind, device)
+    return (CUDA, -1) if hasattr(x, "__cuda_array_interface__") else None
+
+
 def _array(name: str, x: Any) -> np.ndarray:
+    where = place_of(x)
+    if where is not None:
+        on = f"cuda:{max(where[1], 0)}" if where[0] == CUDA else f"a device (DLPack's kind {where[0]})"
+        raise ShapeError(
+            f"input {name!r} lies on {on}, and is read from the host here: copy it there, "
+            f"or call predict, step or run of a model on that device (model.to('cuda'))"
+        )
     try:
-        a = np.asarray(x)
+        a = np.from_dlpack(x) if hasattr(x, "__dlpack__") and not hasattr(x, "__array__") else np.asarray(x)
     except ValueError as e:
         raise ShapeError(f"input {name!r}: not an array ({e})") from None
     if a.dtype.kind not in "biuf":
         raise ShapeError(f"input {name!r}: expected numbers, got dtype {a.dtype}")
     return a
+
+
+def fit(name: str, got: Sequence[int], shape: Sequence[int | None], drop_time: bool = False) -> tuple[int, ...]:
+    """An array's shape in the rank of the input's; arguments and errors as :func:`as_input`."""
+    want = [d for i, d in enumerate(shape) if not (drop_time and i == 1)]
+    sizes = list(got)
+    # Keras squeezes or expands a trailing axis of 1 to the declared rank
+    if len(sizes) == len(want) - 1 and want[-1] == 1:
+        sizes.append(1)
+    elif len(sizes) == len(want) + 1 and sizes[-1] == 1 and want:
+        sizes.pop()
+    if len(sizes) != len(want) or any(w is not None and w != n for w, n in zip(want, sizes)):
+        raise ShapeError(f"input {name!r}: expected {shape_text(want)}, got {shape_text(got)}")
+    if 0 in sizes:
+        raise ShapeError(f"input {name!r}: expected {shape_text(want)}, got an empty array {shape_text(sizes)}")
+    return (sizes[0], 1, *sizes[1:]) if drop_time else tuple(sizes)
 
 
 def as_input(
@@ -112,21 +153,10 @@ def as_input(
         With the input's name and the expected shape.
     """
     a = _array(name, x)
-    want = [d for i, d in enumerate(shape) if not (drop_time and i == 1)]
-    # Keras squeezes or expands a trailing axis of 1 to the declared rank
-    if a.ndim == len(want) - 1 and want[-1] == 1:
-        a = a[..., None]
-    elif a.ndim == len(want) + 1 and a.shape[-1] == 1 and len(want) > 0:
-        a = a[..., 0]
-    if a.ndim != len(want) or any(w is not None and w != n for w, n in zip(want, a.shape)):
-        raise ShapeError(f"input {name!r}: expected {shape_text(want)}, got {shape_text(np.shape(x))}")
-    if a.size == 0:
-        raise ShapeError(f"input {name!r}: expected {shape_text(want)}, got an empty array {shape_text(a.shape)}")
+    fitted = fit(name, a.shape, shape, drop_time)
     if str(a.dtype) not in accepts:
         if len(accepts) > 1 and a.dtype.kind in "biu":
             dtype = "int64"
         with np.errstate(over="ignore", invalid="ignore"):
             a = a.astype(dtype)
-    if drop_time:
-        a = a[:, None]
-    return np.require(a, requirements=["C", "A"])
+    return np.require(a.reshape(fitted), requirements=["C", "A"])

@@ -1,1 +1,18 @@
-"""Its place puts ``tests`` on the path, so that every suite can import the table: ``from cases import ALL``."""
+"""Fixtures of all suites."""
+
+from __future__ import annotations
+
+import emulated
+import pytest
+
+
+@pytest.fixture(params=emulated.DEVICES)
+def device(request, monkeypatch) -> str:
+    """``cpu``, ``cuda`` over the emulation, ``cuda`` on a GPU: a name for ``rnnrt.load(device=)``."""
+    return emulated.plug(monkeypatch, request.param)
+
+
+@pytest.fixture(params=[d for d in emulated.DEVICES if d != "cpu"])
+def cuda(request, monkeypatch) -> str:
+    """``cuda``, over the emulation and on a GPU."""
+    return emulated.plug(monkeypatch, request.param)

@@ -22,6 +22,8 @@ cnp.import_array()
 include "facts.pxi"
 include "host.pxi"
 include "faults.pxi"
+include "tables.pxi"
+include "dlpack.pxi"
 include "program.pxi"
 include "session.pxi"
 include "pool.pxi"

@@ -1,14 +1,5 @@
 # A program on a backend, and the fast path of predict.
 
-cdef enum:
-    MAX_IO = 16
-    MAX_RANK = 8
-    MAX_SYMBOLS = 16
-    NOGIL_NS = 2000     # releasing the GIL costs about 57 ns; below this estimate it does not pay
-    AXIS_CONST = 0      # an axis's length is a constant,
-    AXIS_SYMBOL = 1     # a symbol of the program,
-    AXIS_SLOW = 2       # or an expression that Python evaluates
-
 cdef struct IoSpec:
     int dtype             # NumPy's number; of an input: what foreign arrays are cast to
     int rank
@@ -17,23 +8,6 @@ cdef struct IoSpec:
     int64_t accepts       # inputs: bit set of rnnrt_dtype that may come as they are
     int kind[MAX_RANK]
     int64_t value[MAX_RANK]
-
-
-cdef inline int rt_dtype(int np_type) noexcept nogil:
-    """rnnrt_dtype of a NumPy type number, -1 for others."""
-    if np_type == cnp.NPY_FLOAT32:
-        return 0
-    if np_type == cnp.NPY_FLOAT64:
-        return 1
-    if np_type == cnp.NPY_FLOAT16:
-        return 2
-    if np_type == cnp.NPY_INT32:
-        return 5
-    if np_type == cnp.NPY_INT64 or np_type == cnp.NPY_LONGLONG:
-        return 6
-    if np_type == cnp.NPY_BOOL:
-        return 7
-    return -1
 
 
 cdef int _poll(void *context) noexcept nogil:
@@ -205,7 +179,7 @@ cdef class Program:
             steps = max(steps, symbols[i])
         return (self.step_ns + self.row_ns * (symbols[0] - 1)) * steps
 
-    cdef int _execute(self, rnnrt_session *session, rnnrt_call *call, int64_t *op_ns=NULL) except -1:
+    cdef int _execute(self, rnnrt_session *session, rnnrt_call *call, void *stream=NULL, int64_t *op_ns=NULL) except -1:
         """Run, with the GIL released where the work is worth it."""
         cdef rnnrt_error err
         cdef int32_t rc
@@ -216,7 +190,7 @@ cdef class Program:
         call.flags = 0
         call.poll = NULL
         call.host = NULL
-        call.stream = NULL
+        call.stream = stream
         call.op_ns = op_ns
         if self.hosts is not None:
             host = [self.hosts, None, {}]
@@ -354,23 +328,28 @@ cdef class Program:
         """Outputs in the structure that Keras gives them (overridden in Python)."""
         return results
 
-    def _slow(self, x, out):
+    def _slow(self, x, out, stream):
         """The general path of predict (overridden in Python)."""
         raise NotImplementedError
 
-    def predict(self, x, out=None):
+    def predict(self, x, out=None, *, stream=None):
         """Run the model on a batch, from the zero state. Pure: no state is read or kept; thread-safe.
 
         Parameters
         ----------
         x : array (batch, time, features), or (batch, time) of ids; a list or dict of them for several inputs.
             Any array-like of numbers; float32 (ids: also integers) in C order is used without a copy.
+            Of a model on a GPU also arrays there (``__dlpack__``, ``__cuda_array_interface__``), of the input's dtype.
         out : array of the output's shape and dtype, optional; for models with one output.
+        stream : where x lies on a GPU: the stream that the work is queued on (a number, or an object of torch or
+            cupy); by default the current one of torch or cupy, or the one that the array tells, else the legacy
+            default one.
 
         Returns
         -------
         array, list or dict
-            In the structure, shapes and dtypes that Keras's ``predict`` gives.
+            In the structure, shapes and dtypes that Keras's ``predict`` gives; a :class:`rnnrt.DeviceArray` where x
+            lies on a GPU, perhaps not made yet: whoever reads it on the stream waits.
 
         Raises
         ------
@@ -379,10 +358,10 @@ cdef class Program:
         MemoryError
             The run would need more memory than there is.
         """
-        y = self._fast(NULL, -1, x, out, False)
-        return self._slow(x, out) if y is None else y
+        y = self._fast(NULL, -1, x, out, False) if stream is None else None
+        return self._slow(x, out, stream) if y is None else y
 
-    cdef int _run_arrays(self, rnnrt_session *session, list arrays, object lengths, list outs,
+    cdef int _run_arrays(self, rnnrt_session *session, list arrays, object lengths, list outs, size_t stream=0,
                          int64_t *op_ns=NULL) except -1:
         """One call on arrays that are known to fit (dense, accepted dtypes); lengths by symbol."""
         cdef rnnrt_buffer given[MAX_IO]
@@ -393,31 +372,39 @@ cdef class Program:
         if len(arrays) != self.n_in or len(outs) != self.n_out or len(lengths) != self.n_symbols:
             raise RnnrtError("wrong number of arrays")
         for i in range(self.n_in):
-            a = <cnp.ndarray?>arrays[i]
-            given[i].data = cnp.PyArray_DATA(<cnp.ndarray>a)
-            given[i].dtype = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>a))
-            given[i].device = 1
+            _as_buffer(arrays[i], &given[i])
         for i in range(self.n_out):
-            a = <cnp.ndarray?>outs[i]
-            made[i].data = cnp.PyArray_DATA(<cnp.ndarray>a)
-            made[i].dtype = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>a))
-            made[i].device = 1
+            _as_buffer(outs[i], &made[i])
         for i in range(self.n_symbols):
             symbols[i] = lengths[i]
         call.symbols = symbols
         call.inputs = given
         call.outputs = made
-        return self._execute(session, &call, op_ns)
+        return self._execute(session, &call, <void *>stream, op_ns)
 
-    def run_arrays(self, list arrays, lengths, list outs):
-        """predict on arrays that the caller has checked."""
-        self._run_arrays(NULL, arrays, lengths, outs)
+    def run_arrays(self, list arrays, lengths, list outs, size_t stream=0):
+        """predict on arrays that the caller has checked: NumPy's, lent ones, DeviceArrays. stream: 0 waits for the end."""
+        self._run_arrays(NULL, arrays, lengths, outs, stream)
+
+    def new_array(self, shape, str dtype, str device, size_t stream):
+        """A DeviceArray for a result, its content undefined."""
+        return _new_array(self.api, self.device_index, self.place, tuple(shape), dtype, device, stream)
+
+    def wait(self, size_t stream):
+        """Until all that is queued on the stream is done."""
+        cdef rnnrt_error err
+        cdef int32_t rc
+        memset(&err, 0, sizeof(err))
+        with nogil:
+            rc = self.api.sync(self.device_index, <void *>stream, &err)
+        if rc:
+            self._fail(&err, None)
 
     def profile_arrays(self, list arrays, lengths, list outs):
         """:meth:`run_arrays`, and the nanoseconds that it spent in each op: int64 (ops,)."""
         cdef cnp.npy_intp n = len(self.plan.ops)
         spent = cnp.PyArray_ZEROS(1, &n, cnp.NPY_INT64, 0)
-        self._run_arrays(NULL, arrays, lengths, outs, <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>spent))
+        self._run_arrays(NULL, arrays, lengths, outs, 0, <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>spent))
         return spent
 
     def estimate(self, int64_t rows, int64_t steps):
@@ -449,24 +436,3 @@ cdef class Program:
         if err.code:
             self._fail(&err, None)
         return nbytes, self.api.model_cost(self.model, symbols, &err)
-
-
-cdef bint _holds(cnp.ndarray a, const rnnrt_plan_weight *w):
-    """Whether an array is as its table says: the core reads it without looking again."""
-    cdef int i, t = 4 if cnp.PyArray_TYPE(a) == cnp.NPY_INT8 else rt_dtype(cnp.PyArray_TYPE(a))
-    if w.dtype != t or w.rank != cnp.PyArray_NDIM(a) or w.rank > 4 or not cnp.PyArray_ISCARRAY_RO(a):
-        return False
-    for i in range(cnp.PyArray_NDIM(a)):
-        if w.dims[i] != cnp.PyArray_DIMS(a)[i]:
-            return False
-    return True
-
-
-cdef void* _table(object array, list keep, int64_t* count) except? NULL:
-    """A plan table as C sees it; the array is kept alive by the caller."""
-    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(array)
-    if cnp.PyArray_TYPE(a) != cnp.NPY_INT64:
-        raise FormatError("a plan table must be int64")
-    keep.append(a)
-    count[0] = a.shape[0]
-    return cnp.PyArray_DATA(a)

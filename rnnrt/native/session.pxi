@@ -24,17 +24,18 @@ cdef class SessionCore:
         if self.session != NULL:
             self.program.api.session_release(self.session)
 
-    def _slow(self, x, out, step):
+    def _slow(self, x, out, step, stream):
         """The general path of step and run (overridden in Python)."""
         raise NotImplementedError
 
-    def step(self, x, out=None):
+    def step(self, x, out=None, *, stream=None):
         """Advance by one time step.
 
         Parameters
         ----------
         x : array (batch_size, features), or (batch_size,) of ids; a list or dict of them for several inputs.
         out : array of the output's shape, optional; the result is written there.
+        stream : as in ``predict``, where x lies on a GPU.
 
         Returns
         -------
@@ -48,20 +49,31 @@ cdef class SessionCore:
         StateError
             Another thread is using this session.
         """
-        y = self.program._fast(self.session, self.batch_size, x, out, True)
-        return self._slow(x, out, True) if y is None else y
+        y = self.program._fast(self.session, self.batch_size, x, out, True) if stream is None else None
+        return self._slow(x, out, True, stream) if y is None else y
 
-    def run(self, chunk, out=None):
+    def run(self, chunk, out=None, *, stream=None):
         """Advance by a chunk of any length: (batch_size, T, features), or (batch_size, T) of ids.
 
         Returns and raises as :meth:`step`; outputs keep their time axis.
         """
-        y = self.program._fast(self.session, self.batch_size, chunk, out, False)
-        return self._slow(chunk, out, False) if y is None else y
+        y = self.program._fast(self.session, self.batch_size, chunk, out, False) if stream is None else None
+        return self._slow(chunk, out, False, stream) if y is None else y
 
-    def run_arrays(self, list arrays, lengths, list outs):
-        """One call on arrays that the caller has checked."""
-        self.program._run_arrays(self.session, arrays, lengths, outs)
+    def run_arrays(self, list arrays, lengths, list outs, size_t stream=0):
+        """One call on arrays that the caller has checked, as ``Program.run_arrays``."""
+        self.program._run_arrays(self.session, arrays, lengths, outs, stream)
+
+    def memory(self):
+        """Bytes that it holds on its device: rows of state, and its workspace so far; 0 where the backend does not tell."""
+        cdef rnnrt_error err
+        if self.program.api.session_memory == NULL:
+            return 0
+        memset(&err, 0, sizeof(err))
+        n = self.program.api.session_memory(self.session, &err)
+        if err.code:
+            self.program._fail(&err, None)
+        return n
 
     def get_rows(self, int64_t first, int64_t count):
         """State rows as uint8 (count, row_bytes): the same layout on every backend."""

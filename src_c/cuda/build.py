@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -30,7 +31,15 @@ OLDEST_NVCC = (12, 0)  # knows clusters and C++17
 
 COMMON = ["-O2", "-fPIC", "-fvisibility=hidden"]
 C_FLAGS = ["-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", *COMMON]
-EMULATED_FLAGS = ["-std=c++17", "-DRNNRT_EMU=1", "-Wall", "-Wextra", "-Wno-unknown-pragmas", *COMMON]
+EMULATED_FLAGS = [
+    "-std=c++17",
+    "-DRNNRT_EMU=1",
+    *(["-mfma"] if platform.machine() == "x86_64" else []),
+    "-Wall",
+    "-Wextra",
+    "-Wno-unknown-pragmas",
+    *COMMON,
+]
 STATIC = ["-static-libstdc++", "-static-libgcc"]
 LINKER = "--exclude-libs,ALL,-z,now,-s"  # no symbol of a library that is linked in is seen outside
 
@@ -82,6 +91,11 @@ def find_nvcc() -> str:
         "nvcc was not found (looked in CUDA_HOME, PATH and /usr/local/cuda/bin). Install the CUDA toolkit "
         f"{LEAST_NVCC[0]}.{LEAST_NVCC[1]} or newer, or build without RNNRT_CUDA=1: rnnrt runs on the CPU then"
     )
+
+
+def find_cxx() -> str | None:
+    """The C++ compiler's path, None where there is none."""
+    return shutil.which(os.environ.get("CXX", "g++").split()[0])
 
 
 def nvcc_version(nvcc: str) -> tuple[int, int]:
@@ -198,10 +212,21 @@ def build(target: Path, *, emulated: bool = False, strict: bool = False, objects
         link = [nvcc, "-shared", "-cudart", "static", *arch_flags(number), "-Xcompiler", ",".join(STATIC)]
         link += ["-Xlinker", LINKER]
     made, said = _compile(jobs, objects, version)
+    return said + _link(target, [*link, *map(str, made)], made)
+
+
+def _link(target: Path, command: list[str], made: list[Path]) -> str:
+    """Link, unless the library is of these objects already."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    note = made[0].parent / f"{target.name}.link"
+    text = "\n".join(command)
+    fresh = target.exists() and target.stat().st_mtime > max(m.stat().st_mtime for m in made)
+    if fresh and note.exists() and note.read_text() == text:
+        return ""
     part = target.with_suffix(f".{os.getpid()}.part")
-    said += _run([*link, *map(str, made), "-o", str(part)])
+    said = _run([*command, "-o", str(part)])
     os.replace(part, target)
+    note.write_text(text)
     return said
 
 

@@ -36,10 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planner": {"ir", "native", "errors"},
     "convert": {"ir", "format.writer", "format.proof", "reference", "custom", "errors", "summary"},
     **dict.fromkeys(
-        ("model", "session"),  # two files of one room
+        ("model", "session", "placed"),  # three files of one room
         {
             *("format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "custom"),
-            *("model", "session", "streams", "errors"),
+            *("model", "session", "placed", "streams", "errors"),
         },
     ),
     "streams": {"model", "session", "snapshot", "structure", "native", "errors"},

@@ -120,21 +120,21 @@ class StoredSession(Session):
         flat = flatten_inputs(self.model.graph.input_structure, chunk, [i.name for i in infos], wanted)
         return int(np.shape(flat[timed])[1])
 
-    def step(self, x: Any, out: np.ndarray | None = None) -> Any:
+    def step(self, x: Any, out: Any = None, *, stream: Any = None) -> Any:
         """As :meth:`Session.step`; the new state goes to the store behind it."""
         self._enter()
         try:
-            y = super().step(x, out)
+            y = super().step(x, out, stream=stream)
             self._keep(1)
         finally:
             self._busy.release()
         return y
 
-    def run(self, chunk: Any, out: np.ndarray | None = None) -> Any:
+    def run(self, chunk: Any, out: Any = None, *, stream: Any = None) -> Any:
         """As :meth:`Session.run`; the new state goes to the store behind it."""
         self._enter()
         try:
-            y = super().run(chunk, out)
+            y = super().run(chunk, out, stream=stream)
             self._keep(self._length(chunk))
         finally:
             self._busy.release()

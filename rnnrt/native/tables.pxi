@@ -1,0 +1,48 @@
+# Limits, dtypes, and what a plan is made of, as C sees it.
+
+cdef enum:
+    MAX_IO = 16
+    MAX_RANK = 8
+    MAX_SYMBOLS = 16
+    NOGIL_NS = 2000     # releasing the GIL costs about 57 ns; below this estimate it does not pay
+    AXIS_CONST = 0      # an axis's length is a constant,
+    AXIS_SYMBOL = 1     # a symbol of the program,
+    AXIS_SLOW = 2       # or an expression that Python evaluates
+
+
+cdef inline int rt_dtype(int np_type) noexcept nogil:
+    """rnnrt_dtype of a NumPy type number, -1 for others."""
+    if np_type == cnp.NPY_FLOAT32:
+        return 0
+    if np_type == cnp.NPY_FLOAT64:
+        return 1
+    if np_type == cnp.NPY_FLOAT16:
+        return 2
+    if np_type == cnp.NPY_INT32:
+        return 5
+    if np_type == cnp.NPY_INT64 or np_type == cnp.NPY_LONGLONG:
+        return 6
+    if np_type == cnp.NPY_BOOL:
+        return 7
+    return -1
+
+
+cdef bint _holds(cnp.ndarray a, const rnnrt_plan_weight *w):
+    """Whether an array is as its table says: the core reads it without looking again."""
+    cdef int i, t = 4 if cnp.PyArray_TYPE(a) == cnp.NPY_INT8 else rt_dtype(cnp.PyArray_TYPE(a))
+    if w.dtype != t or w.rank != cnp.PyArray_NDIM(a) or w.rank > 4 or not cnp.PyArray_ISCARRAY_RO(a):
+        return False
+    for i in range(cnp.PyArray_NDIM(a)):
+        if w.dims[i] != cnp.PyArray_DIMS(a)[i]:
+            return False
+    return True
+
+
+cdef void* _table(object array, list keep, int64_t* count) except? NULL:
+    """A plan table as C sees it; the array is kept alive by the caller."""
+    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(array)
+    if cnp.PyArray_TYPE(a) != cnp.NPY_INT64:
+        raise FormatError("a plan table must be int64")
+    keep.append(a)
+    count[0] = a.shape[0]
+    return cnp.PyArray_DATA(a)
