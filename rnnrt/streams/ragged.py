@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..native import _native as native
-from ..structure import flatten_inputs, nest
+from ..structure import flatten_inputs, nest, place_of
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -49,6 +49,8 @@ def _prepare(pool: Pool, key: Any, x: Any, step: bool) -> _Job:
 
 
 def _batched(x: Any) -> Any:
+    if place_of(x):
+        return x  # refused by its place, with the input's name
     return x[None] if isinstance(x, np.ndarray) else [x]
 
 

@@ -195,7 +195,7 @@ def build(target: Path, *, emulated: bool = False, strict: bool = False, objects
     if not cuda_sources() or not (SRC / "cuda" / "SOURCES").exists():
         raise BuildError(f"there are no CUDA sources in {SRC / 'cuda'}: this is not a whole source tree")
     cc, cxx = os.environ.get("CC", "gcc").split(), os.environ.get("CXX", "g++").split()
-    include = ["-I", str(SRC)]
+    include = ["-I", str(SRC), "-I", str(SRC / "include")]
     werror = ["-Werror"] if strict else []
     jobs = [(p, [*cc, *C_FLAGS, *werror, *include]) for p in host_sources()]
     if emulated:

@@ -2,6 +2,8 @@
  *
  * -DDUMMY_ABI=n: the ABI it claims. -DDUMMY_SHORT: a table that is too short. -DDUMMY_OLD: a table of 1.0. -DDUMMY_NULL: a NULL member.
  * -DDUMMY_NONE: no device, with a reason.
+ * -DDUMMY_DEVICE: its memory counts as CUDA's and it keeps results there; dummy_log tells what was asked of it.
+ * -DDUMMY_FULL: that memory is full.
  * -DDUMMY_REFUSE: get_api refuses. -DDUMMY_NO_SYMBOL: no exported symbol. -DDUMMY_FAIL_RUN: runs fail half-way. */
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +48,10 @@ static int32_t device_info(int32_t device, rnnrt_device_info *out, rnnrt_error *
 {
     (void)err;
     strcpy(out->name, device ? "dummy one" : "dummy zero");
+#ifdef DUMMY_DEVICE
+    if (RNNRT_HAS(out, rnnrt_device_info, place))
+        out->place = RNNRT_ON_CUDA;
+#endif
     return RNNRT_OK;
 }
 
@@ -80,8 +86,62 @@ static void model_release(rnnrt_model *m)
         free(m);
 }
 
+/* what the last call and the last wait were, and how much memory is out; read by the tests */
+struct {
+    int64_t stream, in_place, out_place, waiter, before, waits, syncs, allocated, freed;
+} dummy_log;
+
+#ifdef DUMMY_DEVICE
+static int32_t device_alloc(int32_t device, int64_t bytes, void **out, rnnrt_error *err)
+{
+    (void)device;
+#ifdef DUMMY_FULL
+    err->a = bytes;
+    return fail(err, RNNRT_ENOMEM, "");
+#endif
+    if (!(*out = calloc(1, (size_t)bytes)))
+        return fail(err, RNNRT_ENOMEM, "");
+    dummy_log.allocated++;
+    return RNNRT_OK;
+}
+
+static void device_free(int32_t device, void *memory)
+{
+    (void)device;
+    dummy_log.freed++;
+    free(memory);
+}
+
+static int32_t copy(int32_t device, void *to, int32_t to_place, const void *from, int32_t from_place, int64_t bytes, void *stream,
+                    rnnrt_error *err)
+{
+    (void)device, (void)to_place, (void)from_place, (void)stream, (void)err;
+    memcpy(to, from, (size_t)bytes);
+    return RNNRT_OK;
+}
+
+static int32_t stream_wait(int32_t device, void *waiter, void *before, rnnrt_error *err)
+{
+    (void)device, (void)err;
+    dummy_log.waits++;
+    dummy_log.waiter = (intptr_t)waiter;
+    dummy_log.before = (intptr_t)before;
+    return RNNRT_OK;
+}
+
+static int32_t sync(int32_t device, void *stream, rnnrt_error *err)
+{
+    (void)device, (void)err, (void)stream;
+    dummy_log.syncs++;
+    return RNNRT_OK;
+}
+#endif
+
 static int32_t model_run(rnnrt_model *m, const rnnrt_call *call, rnnrt_error *err)
 {
+    dummy_log.stream = (intptr_t)call->stream;
+    dummy_log.in_place = call->inputs[0].device;
+    dummy_log.out_place = call->outputs[0].device;
 #ifdef DUMMY_FAIL_RUN
     return fail(err, RNNRT_EDEVICE, "the dummy broke in the middle of a run");
 #endif
@@ -233,6 +293,13 @@ static const rnnrt_backend api = {
     .pool_run = pool_run,
     .pool_get_rows = pool_get_rows,
     .pool_set_rows = pool_set_rows,
+#ifdef DUMMY_DEVICE
+    .device_alloc = device_alloc,
+    .device_free = device_free,
+    .copy = copy,
+    .stream_wait = stream_wait,
+    .sync = sync,
+#endif
 };
 
 #ifdef DUMMY_NO_SYMBOL
