@@ -1,11 +1,10 @@
-"""``rnnrt bench``: latency of a step, throughput of predict, on this machine."""
+"""``rnnrt bench``: latency, throughput, ceilings, layers and peers, on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
-from time import perf_counter
+from pathlib import Path
 from typing import Any
 
 from .common import Failure, add_device_arguments, load_model, say, say_json, width
@@ -13,10 +12,8 @@ from .common import Failure, add_device_arguments, load_model, say, say_json, wi
 EXAMPLE = """
 rnnrt bench model.rnnrt
 rnnrt bench model.rnnrt --steps 100 --batch 1,16,64 --json
+rnnrt bench model.rnnrt --compare onnxruntime,torch --plot model.svg
 """
-
-BLOCK = 20e-6  # seconds: a block of calls is this long, so that reading the clock costs below 1 %
-LEAST_BLOCKS = 100  # a p99 needs a hundred blocks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="time for each line of the table (default: 0.5)",
     )
+    parser.add_argument(
+        "--compare",
+        type=lambda text: [t.strip() for t in text.split(",") if t.strip()],
+        default=[],
+        metavar="PEER,..",
+        help="time these too, turn by turn, where installed: onnxruntime, openvino, torch, keras (for a Keras file)",
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw latency, throughput and roofline (.svg; needs rnnrt[plot])"
+    )
 
 
 def _sizes(text: str) -> list[int]:
@@ -52,6 +59,10 @@ def _sizes(text: str) -> list[int]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.plot:
+        from ..benchmark.plot import figure_class, plot
+
+        figure_class()  # before minutes of measuring
     model = load_model(args)
     steps = args.steps or _steps_of(model)
     if steps < 1 or not 0 < args.seconds < 3600:
@@ -68,6 +79,15 @@ def run(args: argparse.Namespace) -> int:
         "step": bench_step(model, args.seconds),
         "predict": [bench_predict(model, n, steps, args.seconds) for n in args.batch],
     }
+    if facts["device"] == "cpu":  # a device's own tools say where its time goes
+        _put_machine(result, model, steps, args.seconds)
+    if args.compare:
+        from ..benchmark.compare import compare
+
+        source = None if Path(args.model).suffix == ".rnnrt" else str(args.model)
+        result["compare"] = compare(model, source, args.compare, args.batch, steps, args.seconds)
+    if args.plot:
+        plot(result, args.plot)
     if args.json:
         say_json(result)
     else:
@@ -92,108 +112,139 @@ def cpu_name() -> str:
 def _steps_of(model: Any) -> int:
     """The length that the model's file states, else 100."""
     for spec in model.inputs:
-        if getattr(spec, "role", "data") == "data" and len(spec.shape) > 1:
+        if spec.role == "data" and len(spec.shape) > 1:
             return spec.shape[1] or 100
     return 100
-
-
-def example(spec: Any, batch: int, steps: int, seed: int = 1) -> Any:
-    """An input of the shape that spec wants: normal numbers, or ids of the declared range (else zeros)."""
-    import numpy as np
-
-    shape = [batch, *spec.shape[1:]]
-    if len(shape) > 1 and getattr(spec, "role", "data") == "data":
-        shape[1] = steps
-    shape = [8 if d is None else d for d in shape]
-    rng = np.random.default_rng(seed)
-    limit = getattr(spec, "id_range", None)
-    if limit:
-        low, high = limit if isinstance(limit, (tuple, list)) else (0, limit)
-        return rng.integers(low, high, shape).astype(spec.dtype)
-    if np.dtype(spec.dtype).kind in "iub":
-        return np.zeros(shape, spec.dtype)
-    return rng.standard_normal(shape).astype(spec.dtype)
-
-
-def timed(call: Callable[[], Any], seconds: float, least: int = LEAST_BLOCKS) -> dict[str, Any]:
-    """Seconds a call, over blocks of calls: ``p50``, ``p99``, ``best``, ``calls_a_block``, ``blocks``.
-
-    A block is as many calls as fill :data:`BLOCK`, so short calls are not measured by the clock's own cost;
-    the percentiles are over blocks. It runs for the given time, and longer until ``least`` blocks are
-    there, but never more than five times as long.
-    """
-    once = math.inf
-    for _ in range(5):  # caches and clocks warm up
-        start = perf_counter()
-        call()
-        once = min(once, perf_counter() - start)
-    n = max(1, math.ceil(BLOCK / max(once, 1e-9)))
-    block = range(n)
-    times: list[float] = []
-    begin = perf_counter()
-    while True:
-        start = perf_counter()
-        for _ in block:
-            call()
-        end = perf_counter()
-        times.append((end - start) / n)
-        spent = end - begin
-        if spent >= seconds and (len(times) >= least or spent >= 5 * seconds):
-            break
-    times.sort()
-    return {
-        "p50": times[len(times) // 2],
-        "p99": times[min(len(times) - 1, math.ceil(0.99 * len(times)) - 1)],
-        "best": times[0],
-        "calls_a_block": n,
-        "blocks": len(times),
-    }
 
 
 def bench_step(model: Any, seconds: float) -> dict[str, Any]:
     """One timestep of one stream, seconds; or ``refused``: why the model does not stream."""
     from rnnrt.errors import RnnrtError
 
+    from ..benchmark.timing import inputs, timed
+
     try:
         session = model.session(batch_size=1)
     except RnnrtError as e:
         return {"refused": str(e)}
-    specs = [s for s in model.inputs if getattr(s, "role", "data") == "data"]
-    x = [example(s, 1, 1)[:, 0] for s in specs]
+    x = [a[:, 0] for a, s in zip(inputs(model, 1, 1), model.inputs) if s.role == "data"]
     feed = x[0] if len(x) == 1 else x
     return timed(lambda: session.step(feed), seconds)
 
 
 def bench_predict(model: Any, batch: int, steps: int, seconds: float) -> dict[str, Any]:
     """One predict of (batch, steps, ...), seconds a call, and the timesteps a second that this makes."""
-    x = [example(s, batch, steps) for s in model.inputs]
+    from ..benchmark.timing import inputs, timed
+
+    x = inputs(model, batch, steps)
     feed = x[0] if len(x) == 1 else x
     out = timed(lambda: model.predict(feed), seconds)
     return {"batch": batch, **out, "steps_per_second": batch * steps / out["p50"]}
 
 
+def _put_machine(result: dict[str, Any], model: Any, steps: int, seconds: float) -> None:
+    """What this machine could do, what of it each call uses, and the time of each layer at the ends of the batches."""
+    from ..benchmark.profile import profile
+    from ..benchmark.work import Ceilings
+
+    ceilings = Ceilings.measure(model.kernels)
+    result["ceilings"] = {"flops": ceilings.flops, "read": list(ceilings.read)}
+    if "refused" not in result["step"]:
+        _put_work(result["step"], model, ceilings, 1, 1)
+    for row in result["predict"]:
+        _put_work(row, model, ceilings, row["batch"], steps)
+    batches = [row["batch"] for row in result["predict"]]
+    result["layers"] = [
+        {"batch": n, "layers": [t.to_dict() for t in profile(model, n, steps, seconds, ceilings)]}
+        for n in dict.fromkeys((batches[0], batches[-1]))
+    ]
+
+
+def _put_work(row: dict[str, Any], model: Any, ceilings: Any, batch: int, steps: int) -> None:
+    """What the call does, and its shares of what this machine could."""
+    from ..benchmark.work import total, works
+
+    work, set_ = total(works(model, batch, steps)), total(works(model, 1, 1)).nbytes
+    row["flops"], row["bytes"] = work.flops, work.nbytes
+    row["of_fma"] = work.flops / row["p50"] / ceilings.flops
+    row["of_read"] = work.nbytes / row["p50"] / ceilings.read_at(set_)
+
+
 def report(result: dict[str, Any]) -> str:
-    """The result as two tables of at most 80 columns."""
+    """The result as tables of at most the terminal's width."""
     from rnnrt.summary import shorten_path, table
+
+    from ..benchmark.timing import LEAST_BLOCKS
 
     columns = width()
     on_cpu = result["device"] == "cpu"
-    where = f"{result['isa']}, 1 thread" if on_cpu else f"{result['device']}, {result['math']}, host"
+    kernels = f"{result['isa']}, {result['threads']} thread(s)"
+    where = kernels if on_cpu else f"{result['device']}, {result['math']}, host"
     lines = [shorten_path(result["model"], columns), f"{where}, {result['cpu']}"]
+    if on_cpu:
+        flops, read = result["ceilings"]["flops"], result["ceilings"]["read"]
+        lines.append(f"one core: {_si(flops)}flop/s of fma, reads {_si(read[1])}B/s (256 KB), {_si(read[3])}B/s (4 MB)")
     step = result["step"]
+    rows = []
     if "refused" in step:
         lines.append(f"no step: {step['refused']}")
-        rows = []
     else:
-        rows = [("session.step", "1", "1", *_times(step), _rate(1 / step["p50"]))]
+        rows.append(("step", "1", "1", *_times(step), _si(1 / step["p50"]), *_shares(step)))
     for p in result["predict"]:
-        rows.append(("predict", str(p["batch"]), str(result["steps"]), *_times(p), _rate(p["steps_per_second"])))
-    header = ("Call", "Batch", "Steps", "p50", "p99", "Steps/s")
-    lines.append(table(header, rows, "lrrrrr", columns))
+        rate = _si(p["steps_per_second"])
+        rows.append(("predict", str(p["batch"]), str(result["steps"]), *_times(p), rate, *_shares(p)))
+    header = ("Call", "Batch", "Steps", "p50", "p99", "Steps/s", "of fma", "of read")
+    lines.append(table(header, rows, "lrrrrrrr", columns))
     few = [p for p in (step, *result["predict"]) if p.get("blocks", LEAST_BLOCKS) < LEAST_BLOCKS]
     if few:
         lines.append(f"p99 of fewer than {LEAST_BLOCKS} blocks is the slowest; give more --seconds")
+    for part in result.get("layers", []):
+        lines.append(f"layers of predict, batch {part['batch']}:")
+        lines.append(_layer_table(part["layers"], columns))
+    if "compare" in result:
+        lines.append("peers, turn by turn (ratio above 1: rnnrt is faster):")
+        lines.append(_peer_table(result["compare"], columns))
     return "\n".join(lines)
+
+
+def _layer_table(layers: list[dict[str, Any]], columns: int) -> str:
+    from rnnrt.summary import table
+
+    rows = [
+        (
+            t["layer"],
+            t["kind"],
+            _time(t["seconds"]),
+            f"{100 * t['share']:.0f} %",
+            _si(t["flops"] / t["seconds"]) if t["flops"] and t["seconds"] else "",
+            f"{t['seconds'] / t['floor']:.2f}x" if t["floor"] and t["flops"] else "",
+        )
+        for t in layers
+    ]
+    return table(("Layer", "Op", "Time", "Share", "Flop/s", "Floor"), rows, "llrrrr", columns)
+
+
+def _peer_table(peers: list[dict[str, Any]], columns: int) -> str:
+    from rnnrt.summary import table
+
+    rows, notes = [], []
+    for p in peers:
+        if "refused" in p:
+            notes.append(f"{p['peer']}: not timed: {p['refused']}")
+            continue
+        for c in p["calls"]:
+            call = f"{c['call']} {c['batch']} x {c['steps']}"
+            if "refused" in c:
+                notes.append(f"{p['peer']}, {call}: not timed: {c['refused']}")
+            else:
+                rows.append(
+                    (f"{p['peer']} {p['version']}", call, _time(c["p50"]), f"{c['ratio']:.2f}", f"{c['error']:.1e}")
+                )
+    return "\n".join([table(("Peer", "Call", "p50", "Ratio", "Error"), rows, "llrrr", columns)] * bool(rows) + notes)
+
+
+def _shares(r: dict[str, Any]) -> tuple[str, str]:
+    return (f"{100 * r['of_fma']:.0f} %", f"{100 * r['of_read']:.0f} %") if "of_fma" in r else ("", "")
 
 
 def _times(r: dict[str, Any]) -> tuple[str, str]:
@@ -207,8 +258,7 @@ def _time(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def _rate(r: float) -> str:
-    for unit, scale in (("", 1.0), ("k", 1e3), ("M", 1e6)):
-        if r / scale < 1000:
-            return f"{r / scale:.3g} {unit}".strip()
-    return f"{r / 1e9:.3g} G"
+def _si(r: float) -> str:
+    """``270 G``: three digits and a prefix."""
+    power = min(4, max(0, int(math.log10(r) // 3))) if r > 0 else 0
+    return f"{r / 10 ** (3 * power):.3g} {('', 'k', 'M', 'G', 'T')[power]}".rstrip()

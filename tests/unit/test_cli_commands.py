@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cases.graphs import Builder
+from runtime import model_of
 
 import rnnrt
 from rnnrt.cli import COMMANDS, main
@@ -319,24 +321,27 @@ def test_stream_of_ids(capsys, monkeypatch):
 
 
 # ---------------------------------------------------------------- bench, info, progress
-def test_bench_prints_a_table_and_json(capsys, monkeypatch, model):
+def test_bench_prints_tables_and_json(capsys, monkeypatch):
+    b = Builder()
+    (y,) = b.add("gru", "cell", b.input("x", None, 3), units=4, return_sequences=True)
+    monkeypatch.setattr(rnnrt, "load", lambda path, **_: model_of(*b.done(y), "portable"))
     argv = ["bench", "m.rnnrt", "--steps", 4, "--batch", "1,3", "--seconds", 0.01]
     code, out, _ = run(capsys, *argv)
-    assert code == 0 and "session.step" in out and "avx2" in out and max(map(len, out.splitlines())) <= 80
+    assert code == 0 and "step" in out and "portable" in out and max(map(len, out.splitlines())) <= 80
+    assert "layers of predict, batch 3" in out and "cell" in out
     _, out, _ = run(capsys, *argv, "--json")
     result = json.loads(out)
-    assert [p["batch"] for p in result["predict"]] == [1, 3] and result["isa"] == "avx2"
+    assert [p["batch"] for p in result["predict"]] == [1, 3] and result["isa"] == "portable"
     for line in (result["step"], *result["predict"]):
         assert 0 < line["best"] <= line["p50"] <= line["p99"] < 1
 
 
-def test_bench_tells_why_a_model_does_not_stream(capsys, monkeypatch, model):
-    def refuse(batch_size):
-        raise ShapeError("bi: reads the whole sequence")
-
-    model.session = refuse
+def test_bench_tells_why_a_model_does_not_stream(capsys, monkeypatch):
+    b = Builder()
+    (y,) = b.add("gru", "bi", b.input("x", None, 3), units=4, return_sequences=True, go_backwards=True)
+    monkeypatch.setattr(rnnrt, "load", lambda path, **_: model_of(*b.done(y)))
     code, out, _ = run(capsys, "bench", "m.rnnrt", "--steps", 2, "--batch", 1, "--seconds", 0.01)
-    assert code == 0 and "no step: bi: reads the whole sequence" in out and "predict" in out
+    assert code == 0 and "no step: this model cannot" in out and "bi: go_backwards" in out and "predict" in out
 
 
 def test_info(capsys, monkeypatch):

@@ -1,0 +1,109 @@
+"""Timing: blocks of calls that the clock can see, and contenders that take turns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LEAST_BLOCKS", "in_turns", "inputs", "timed"]
+
+BLOCK = 20e-6  # seconds: a block of calls is this long, so that reading the clock costs below 1 %
+LEAST_BLOCKS = 100  # a p99 needs a hundred blocks
+TURN = 2e-3  # seconds of one contender's turn
+
+
+def inputs(model: Any, batch: int, steps: int, seed: int = 1) -> list[np.ndarray]:
+    """Arrays that the model takes: normal numbers; ids of its tables but for 0, which may stand for a masked step."""
+    rng = np.random.default_rng(seed)
+    tables: dict[str, int] = {}
+    for node in model.graph.nodes:
+        if node.op == "embedding":
+            tables[node.inputs[0]] = min(node.attrs["input_dim"], tables.get(node.inputs[0], 1 << 30))
+    out = []
+    for spec, given in zip(model.inputs, model.graph.inputs):
+        shape = [batch, *spec.shape[1:]]
+        if len(shape) > 1 and spec.role == "data":
+            shape[1] = steps
+        shape = [8 if d is None else d for d in shape]
+        if given.tensor in tables:
+            high = tables[given.tensor]
+            out.append(rng.integers(min(1, high - 1), high, shape).astype(spec.dtype))
+        elif np.dtype(spec.dtype).kind in "iub":
+            out.append(np.zeros(shape, spec.dtype))
+        else:
+            out.append(rng.standard_normal(shape).astype(spec.dtype))
+    return out
+
+
+def _calls_a_block(call: Callable[[], Any], least: float) -> int:
+    """How many calls fill a block; caches and clocks warm up meanwhile."""
+    once = math.inf
+    for _ in range(5):
+        start = perf_counter()
+        call()
+        once = min(once, perf_counter() - start)
+    return max(1, math.ceil(least / max(once, 1e-9)))
+
+
+def timed(call: Callable[[], Any], seconds: float, least: int = LEAST_BLOCKS) -> dict[str, Any]:
+    """Seconds a call, over blocks of calls: ``p50``, ``p99``, ``best``, ``calls_a_block``, ``blocks``.
+
+    A block is as many calls as fill :data:`BLOCK`, so short calls are not measured by the clock's own cost;
+    the percentiles are over blocks. It runs for the given time, and longer until ``least`` blocks are
+    there, but never more than five times as long.
+    """
+    n = _calls_a_block(call, BLOCK)
+    block = range(n)
+    times: list[float] = []
+    begin = perf_counter()
+    while True:
+        start = perf_counter()
+        for _ in block:
+            call()
+        end = perf_counter()
+        times.append((end - start) / n)
+        spent = end - begin
+        if spent >= seconds and (len(times) >= least or spent >= 5 * seconds):
+            break
+    times.sort()
+    return {
+        "p50": times[len(times) // 2],
+        "p99": times[min(len(times) - 1, math.ceil(0.99 * len(times)) - 1)],
+        "best": times[0],
+        "calls_a_block": n,
+        "blocks": len(times),
+    }
+
+
+def in_turns(calls: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, list[float]]:
+    """Seconds a call of each contender in each round: A B C A B C, the first call of a turn not counted.
+
+    Load on a shared machine comes and goes, so only times of the same round are comparable; a turn's figure is the
+    median of its blocks, which a stolen slice of time does not move. At least 5 rounds.
+    """
+    sizes = {name: _calls_a_block(call, BLOCK) for name, call in calls.items()}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    begin = perf_counter()
+    while len(next(iter(times.values()))) < 5 or perf_counter() - begin < seconds:
+        for name, call in calls.items():
+            call()
+            times[name].append(_turn(call, sizes[name]))
+    return times
+
+
+def _turn(call: Callable[[], Any], size: int) -> float:
+    blocks: list[float] = []
+    block = range(size)
+    begin = perf_counter()
+    while True:
+        start = perf_counter()
+        for _ in block:
+            call()
+        end = perf_counter()
+        blocks.append((end - start) / size)
+        if len(blocks) >= 3 and end - begin >= TURN:
+            return sorted(blocks)[len(blocks) // 2]
