@@ -1,19 +1,24 @@
 """Builds src_c as one static library per instruction set, and the one Cython extension over them.
 
 Environment switches: RNNRT_SANITIZE=address,undefined|thread  RNNRT_COVERAGE=1  RNNRT_DEBUG=1
+RNNRT_CUDA=1 builds the CUDA plugin too, with nvcc (src_c/cuda/build.py); ``python setup.py build_cuda`` that alone.
 """
 
+import importlib.util
 import os
 import platform
 from glob import glob
+from pathlib import Path
 
 import numpy
-from setuptools import Extension, setup
+from setuptools import Command, Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
 X86 = platform.machine() in ("x86_64", "AMD64")
+CUDA_WHEEL = [f"src_c/cuda/wheel/{n}" for n in ("setup.py", "pyproject.toml", "README.md", "rnnrt_cuda/__init__.py")]
 HEADERS = sorted(glob("src_c/**/*.h", recursive=True) + glob("src_c/**/*.def", recursive=True))
+HEADERS = [h for h in HEADERS if not h.startswith("src_c/cuda/")]  # the plugin's are none of the core's
 
 CFLAGS = [
     "-std=gnu11",
@@ -72,18 +77,56 @@ for unit, path in ISA_UNITS.items():
     libraries.append(library(f"rnnrt_{unit}", [path], ISA_FLAGS.get(unit, ())))
 
 
+spec = importlib.util.spec_from_file_location("cuda_build", Path("src_c/cuda/build.py"))
+cuda = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(cuda)
+
+
+def build_plugin(package):
+    """The CUDA plugin into rnnrt/backends, where a load looks for it last."""
+    try:
+        cuda.build(Path(package) / "backends" / "librnnrt_cuda.so", strict=bool(os.environ.get("RNNRT_WERROR")))
+    except cuda.BuildError as e:
+        raise SystemExit(f"the CUDA plugin was not built: {e}") from None
+
+
 class BuildExt(build_ext):
-    """build_ext --inplace alone does not build the libraries; this one does."""
+    """build_ext --inplace alone does not build the libraries; this one does, and the plugin where it is asked for."""
 
     def run(self):
         self.run_command("build_clib")
         super().run()
+        if os.environ.get("RNNRT_CUDA", "0") not in ("", "0"):
+            build_plugin("rnnrt" if self.inplace else Path(self.build_lib) / "rnnrt")
+
+
+class BuildCuda(Command):
+    """python setup.py build_cuda"""
+
+    description = "build the CUDA plugin in the tree (needs nvcc)"
+    user_options: list[tuple] = []
+
+    def initialize_options(self):
+        pass
+
+    def finalize_options(self):
+        pass
+
+    def run(self):
+        build_plugin("rnnrt")
 
 
 native = Extension(
     "rnnrt.native._native",
     sources=["rnnrt/native/_native.pyx"],
-    depends=[*HEADERS, *glob("rnnrt/native/*.pxi"), *glob("rnnrt/native/*.pxd")],
+    # what is named here travels in the sdist
+    depends=[
+        *HEADERS,
+        *(str(p.relative_to(Path.cwd())) for p in cuda.every_file()),
+        *CUDA_WHEEL,
+        *glob("rnnrt/native/*.pxi"),
+        *glob("rnnrt/native/*.pxd"),
+    ],
     include_dirs=["src_c", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_22_API_VERSION"), *MACROS],
     extra_compile_args=[f for f in CFLAGS if f not in ("-Wextra",)],
@@ -91,4 +134,8 @@ native = Extension(
     libraries=["dl", "m", "pthread"],
 )
 
-setup(libraries=libraries, ext_modules=[native], cmdclass={"build_ext": BuildExt, "build_clib": build_clib})
+setup(
+    libraries=libraries,
+    ext_modules=[native],
+    cmdclass={"build_ext": BuildExt, "build_clib": build_clib, "build_cuda": BuildCuda},
+)
