@@ -1,0 +1,325 @@
+/* Weights, the choice of a path, scratch, and the run over chunks of steps. */
+#include "recurrent.cuh"
+
+#include "launch.cuh"
+#include "persistent.cuh"
+#include "steps.cuh"
+
+namespace rnnrt {
+namespace {
+
+constexpr int64_t Z_BYTES = 64 << 20;  /* of projected inputs at once */
+
+cell_form form_of(const recurrent_cell &c)
+{
+    return c.kind == RNNRT_CELL_LSTM ? FORM_LSTM : c.kind != RNNRT_CELL_GRU ? FORM_SIMPLE
+         : c.reset_after ? FORM_GRU_AFTER : FORM_GRU_BEFORE;
+}
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+packed_layout layout_of(const recurrent_cell &c)
+{
+    const cell_form form = form_of(c);
+    packed_layout l = {};
+    l.gates = form == FORM_LSTM ? 4 : form == FORM_SIMPLE ? 1 : 3;
+    l.first = form == FORM_GRU_BEFORE ? 2 : l.gates;
+    const int64_t u = c.units;
+    int64_t at = 0;
+    const auto place = [&](int64_t &where, int64_t n) {
+        where = at;
+        at += round_up(n, 64);
+    };
+    place(l.kernel, c.features * u * l.gates);
+    place(l.bias, u * l.gates);
+    place(l.hidden_bias, u);
+    place(l.recurrent, u * u * l.first);
+    place(l.candidate, form == FORM_GRU_BEFORE ? u * u : 0);
+    l.floats = at;
+    return l;
+}
+
+/* to (rows, units, count) = gates [from, from + count) of source (rows, gates * units) */
+void interleave(const float *source, int64_t rows, int64_t units, int gates, int from, int count, float *to)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t u = 0; u < units; u++)
+            for (int g = 0; g < count; g++)
+                *to++ = source[(r * gates + from + g) * units + u];
+}
+
+/* How a team of blocks would be cut; kpt == 0: not at all. */
+struct team_plan {
+    int unit_bits, team, kpt, rows;
+    int64_t tiles, at_once;      /* tiles of the batch, and how many of them one launch takes */
+    size_t shared;
+};
+
+size_t team_shared(const team_plan &p, int gates, bool cluster)
+{
+    const int uc = 1 << p.unit_bits, segments = TEAM_THREADS / uc, groups = TEAM_THREADS / (uc > 32 ? uc : 32);
+    return sizeof(float) * (size_t)p.rows * ((cluster ? 2 : 1) * (size_t)segments * (size_t)p.kpt + (size_t)groups * (size_t)uc * (size_t)gates);
+}
+
+/* unit_bits: the cut to be tried. */
+team_plan team_cut(const recurrent_args &a, const recurrent_device &d, int unit_bits, bool cluster)
+{
+    team_plan p = {};
+    const packed_layout l = layout_of(a.cell);
+    const int64_t uc = (int64_t)1 << unit_bits, team = (a.cell.units + uc - 1) / uc, segments = TEAM_THREADS / uc;
+    const int64_t need = round_up((a.cell.units + segments - 1) / segments, 4);
+    if (need > 32 || (cluster && team > 8) || team > d.multiprocessors)
+        return p;
+    p.unit_bits = unit_bits;
+    p.team = 1;
+    while (cluster && p.team < team) /* clusters of a power of two always fit */
+        p.team *= 2;
+    if (!cluster)
+        p.team = (int)team;
+    const int kpt = need <= 8 ? 8 : need <= 16 ? 16 : 32;
+    const int64_t teams = d.multiprocessors / p.team ? d.multiprocessors / p.team : 1;
+    int64_t rows = (a.batch + teams - 1) / teams;
+    const int64_t most = TEAM_PAIRS * TEAM_THREADS / uc < TEAM_ROWS ? TEAM_PAIRS * TEAM_THREADS / uc : TEAM_ROWS;
+    rows = rows < most ? rows : most;
+    for (p.rows = (int)rows, p.kpt = kpt; p.rows; p.rows--)
+        if ((p.shared = team_shared(p, l.gates, cluster)) <= (size_t)d.shared_bytes)
+            break;
+    if (!p.rows) {
+        p.kpt = 0;
+        return p;
+    }
+    p.tiles = (a.batch + p.rows - 1) / p.rows;
+    p.at_once = cluster ? p.tiles : p.tiles < teams ? p.tiles : teams;
+    return p;
+}
+
+/* The smallest team whose threads hold few weights; else the largest that holds them at all. */
+team_plan team_of(const recurrent_args &a, const recurrent_device &d, bool cluster)
+{
+    team_plan best = {};
+    if (rowwise_activation(a.cell.activation) ||
+        (a.cell.kind != RNNRT_CELL_SIMPLE_RNN && rowwise_activation(a.cell.recurrent_activation)) ||
+        a.cell.units > 1024 || (cluster && (d.arch < 90)))
+        return best;
+    for (int bits = 6; bits >= 3; bits--) {
+        const team_plan p = team_cut(a, d, bits, cluster);
+        if (!p.kpt)
+            continue;
+        if (!best.kpt || p.kpt < best.kpt)
+            best = p;
+        if (best.kpt <= 16)
+            break;
+    }
+    return best;
+}
+
+/* Launches after one another that a path would take for the batch. */
+int64_t waves(const team_plan &p, const recurrent_device &d)
+{
+    const int64_t teams = d.multiprocessors / p.team ? d.multiprocessors / p.team : 1;
+    return (p.tiles + teams - 1) / teams;
+}
+
+struct scratch_layout {
+    int64_t chunk;               /* steps that are projected at once */
+    size_t z, sums, reset_h, candidate, words, total;
+};
+
+scratch_layout scratch_of(const recurrent_args &a, const recurrent_device &d, recurrent_path path)
+{
+    const packed_layout l = layout_of(a.cell);
+    const int64_t row = a.batch * a.cell.units;
+    scratch_layout s = {};
+    s.chunk = Z_BYTES / (row * l.gates * (int64_t)sizeof(float));
+    s.chunk = s.chunk < 1 ? 1 : s.chunk < a.steps ? s.chunk : a.steps;
+    size_t at = 0;
+    const auto place = [&](size_t &where, int64_t bytes) {
+        where = at;
+        at += (size_t)round_up(bytes, 256);
+    };
+    place(s.z, s.chunk * row * l.gates * (int64_t)sizeof(float));
+    if (path == PATH_STEPS) {
+        place(s.sums, row * l.first * (int64_t)sizeof(float));
+        place(s.reset_h, row * (int64_t)sizeof(float));
+        place(s.candidate, row * (int64_t)sizeof(float));
+    } else if (path == PATH_GRID) {
+        const team_plan p = team_of(a, d, false);
+        place(s.words, p.at_once * 2 * p.rows * a.cell.units * (int64_t)sizeof(word64));
+    }
+    s.total = at;
+    return s;
+}
+
+/* z (n, batch, units, gates) of steps [first, first + n) */
+cudaError_t project(const recurrent_args &a, int64_t first, int64_t n, float *z, cudaStream_t stream)
+{
+    const packed_layout l = layout_of(a.cell);
+    const int64_t width = a.cell.units * l.gates;
+    gemm_args g = gemm_plain(a.x, a.packed + l.kernel, a.packed + l.bias, z, n * a.batch, width, a.cell.features);
+    g.x = a.x + (a.reverse_in ? a.steps - 1 - first : first) * a.x_step;
+    g.inner = a.batch;
+    g.x_outer = a.reverse_in ? -a.x_step : a.x_step;
+    g.x_inner = a.x_batch;
+    g.y_outer = a.batch * width;
+    g.y_inner = width;
+    return gemm(g, a.math, stream);
+}
+
+cudaError_t run_steps(const recurrent_args &a, const step_job &s, const scratch_layout &at, int64_t first, int64_t n,
+                      cudaStream_t stream)
+{
+    const packed_layout l = layout_of(a.cell);
+    const cell_form form = form_of(a.cell);
+    char *base = (char *)a.scratch;
+    const int64_t u = a.cell.units;
+    step_sums q = {};
+    q.sums = (float *)(base + at.sums);
+    q.reset_h = (float *)(base + at.reset_h);
+    q.candidate = (float *)(base + at.candidate);
+    q.hidden_bias = a.packed + l.hidden_bias;
+    gemm_args g = gemm_plain(a.h, a.packed + l.recurrent, nullptr, q.sums, a.batch, u * l.first, u);
+    g.x_inner = a.row_stride;
+    const gemm_args candidate = gemm_plain(q.reset_h, a.packed + l.candidate, nullptr, q.candidate, a.batch, u, u);
+    cudaError_t e = cudaSuccess;
+    for (int64_t t = 0; t < n && !e; t++) {
+        q.z = s.z + t * a.batch * u * l.gates;
+        e = gemm(g, a.math, stream);
+        if (!e && form == FORM_GRU_BEFORE) {
+            e = step_resets(s, q, stream);
+            if (!e)
+                e = gemm(candidate, a.math, stream);
+        }
+        if (!e)
+            e = step_gates(form, s, q, first + t, stream);
+    }
+    return e;
+}
+
+cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const step_job &s, const scratch_layout &at,
+                     int64_t first, int64_t n, bool cluster, cudaStream_t stream)
+{
+    const packed_layout l = layout_of(a.cell);
+    const team_plan p = team_of(a, d, cluster);
+    team_job j = {};
+    j.s = s;
+    j.recurrent = a.packed + l.recurrent;
+    j.candidate = a.packed + l.candidate;
+    j.hidden_bias = a.packed + l.hidden_bias;
+    j.words = (word64 *)((char *)a.scratch + at.words);
+    j.step0 = first;
+    j.steps = n;
+    j.rows = p.rows;
+    j.unit_bits = p.unit_bits;
+    j.team = p.team;
+    cudaError_t e = cudaSuccess;
+    for (; j.first_tile < p.tiles && !e; j.first_tile += p.at_once) {
+        const int64_t tiles = p.tiles - j.first_tile < p.at_once ? p.tiles - j.first_tile : p.at_once;
+        grid_shape g = {dim3((unsigned)(tiles * p.team)), dim3(TEAM_THREADS), p.shared, 0, !cluster};
+        if (cluster)
+            g.cluster = (unsigned)p.team;
+        else
+            e = cudaMemsetAsync(j.words, 0, (size_t)(tiles * 2 * p.rows * a.cell.units) * sizeof(word64), stream);
+        if (e)
+            break;
+        switch (form_of(a.cell)) {
+        case FORM_SIMPLE:
+            e = simple_rnn_team(j, p.kpt, g, stream);
+            break;
+        case FORM_LSTM:
+            e = lstm_team(j, p.kpt, g, stream);
+            break;
+        case FORM_GRU_AFTER:
+            e = gru_after_team(j, p.kpt, g, stream);
+            break;
+        default:
+            e = gru_before_team(j, p.kpt, g, stream);
+        }
+    }
+    return e;
+}
+
+} // namespace
+
+int64_t recurrent_packed_floats(const recurrent_cell &cell) { return layout_of(cell).floats; }
+
+void recurrent_pack(const recurrent_cell &cell, const float *kernel, const float *recurrent, const float *bias, float *packed)
+{
+    const packed_layout l = layout_of(cell);
+    const cell_form form = form_of(cell);
+    const int64_t u = cell.units;
+    for (int64_t i = 0; i < l.floats; i++)
+        packed[i] = 0.0f;
+    interleave(kernel, cell.features, u, l.gates, 0, l.gates, packed + l.kernel);
+    interleave(recurrent, u, u, l.gates, 0, l.first, packed + l.recurrent);
+    if (form == FORM_GRU_BEFORE)
+        interleave(recurrent, u, u, l.gates, 2, 1, packed + l.candidate);
+    if (!bias)
+        return;
+    interleave(bias, 1, u, l.gates, 0, l.gates, packed + l.bias);
+    if (form == FORM_GRU_AFTER)
+        for (int64_t i = 0; i < u; i++) {
+            packed[l.bias + i * 3] += bias[3 * u + i];
+            packed[l.bias + i * 3 + 1] += bias[4 * u + i];
+            packed[l.hidden_bias + i] = bias[5 * u + i];
+        }
+}
+
+cudaError_t recurrent_device_of(int device, recurrent_device *out)
+{
+    int major = 0, minor = 0;
+    cudaError_t e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (!e)
+        e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+    if (!e)
+        e = cudaDeviceGetAttribute(&out->multiprocessors, cudaDevAttrMultiProcessorCount, device);
+    if (!e)
+        e = cudaDeviceGetAttribute(&out->shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    out->arch = major * 10 + minor;
+    return e;
+}
+
+/* The limits on waves are guesses: no device has been measured. */
+recurrent_path recurrent_choose(const recurrent_args &a, const recurrent_device &d)
+{
+    if (a.path != PATH_AUTO)
+        return a.path;
+    const team_plan cluster = team_of(a, d, true), grid = team_of(a, d, false);
+    if (cluster.kpt && waves(cluster, d) <= 4)
+        return PATH_CLUSTER;
+    if (grid.kpt && waves(grid, d) <= 2)
+        return PATH_GRID;
+    return PATH_STEPS;
+}
+
+size_t recurrent_scratch_bytes(const recurrent_args &a, const recurrent_device &d)
+{
+    return scratch_of(a, d, recurrent_choose(a, d)).total;
+}
+
+cudaError_t recurrent_run(const recurrent_args &a, const recurrent_device &d, cudaStream_t stream)
+{
+    const recurrent_path path = recurrent_choose(a, d);
+    if ((path == PATH_CLUSTER || path == PATH_GRID) && !team_of(a, d, path == PATH_CLUSTER).kpt)
+        return cudaErrorInvalidConfiguration;
+    const scratch_layout at = scratch_of(a, d, path);
+    float *const z = (float *)((char *)a.scratch + at.z);
+    step_job s = {};
+    s.batch = a.batch, s.units = a.cell.units, s.total = a.steps;
+    s.activation = a.cell.activation, s.recurrent_activation = a.cell.recurrent_activation;
+    s.reverse_in = a.reverse_in, s.reverse_out = a.reverse_out, s.sequences = a.sequences, s.zero_masked = a.zero_masked;
+    s.z = z;
+    s.y = a.y, s.y_batch = a.y_batch, s.y_step = a.y_step;
+    s.mask = a.mask, s.mask_batch = a.mask_batch;
+    s.h = a.h, s.c = a.c, s.has_output = a.has_output, s.row_stride = a.row_stride;
+    cudaError_t e = cudaSuccess;
+    for (int64_t first = 0; first < a.steps && !e; first += at.chunk) {
+        const int64_t n = a.steps - first < at.chunk ? a.steps - first : at.chunk;
+        e = project(a, first, n, z, stream);
+        if (!e)
+            e = path == PATH_STEPS ? run_steps(a, s, at, first, n, stream)
+                                   : run_team(a, d, s, at, first, n, path == PATH_CLUSTER, stream);
+    }
+    return e;
+}
+
+} // namespace rnnrt
