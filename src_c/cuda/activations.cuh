@@ -59,7 +59,7 @@ __device__ static inline float act_sparse_plus(float x)
 }
 
 /* Any of the functions of one value; rowwise ones (softmax and its like) pass x through. */
-__device__ static inline float rnnrt_activate(const rnnrt_activation &f, float x)
+__device__ static __forceinline__ float rnnrt_activate(const rnnrt_activation &f, float x)
 {
     const float p = f.param[0];
     switch (f.kind) {

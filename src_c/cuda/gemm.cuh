@@ -11,7 +11,7 @@
 
 #include <cuda_runtime.h>
 
-#include "rnnrt_types.h"
+#include "../include/rnnrt_types.h"
 
 namespace rnnrt {
 

@@ -29,6 +29,30 @@ struct team_job {
     int rows, unit_bits, team;   /* rows of a tile, log2 of UC, blocks of a team */
 };
 
+/* The functions that layers are usually made of, without a call: registers are full of weights. Others go by steps. */
+static inline __host__ __device__ bool team_activation(int32_t kind)
+{
+    return kind == RNNRT_ACT_LINEAR || kind == RNNRT_ACT_TANH || kind == RNNRT_ACT_SIGMOID || kind == RNNRT_ACT_RELU ||
+           kind == RNNRT_ACT_HARD_SIGMOID_K2 || kind == RNNRT_ACT_HARD_SIGMOID_K3;
+}
+__device__ __forceinline__ float team_activate(const rnnrt_activation &a, float x)
+{
+    switch (a.kind) {
+    case RNNRT_ACT_TANH:
+        return tanhf(x);
+    case RNNRT_ACT_SIGMOID:
+        return act_sigmoid(x);
+    case RNNRT_ACT_RELU:
+        return act_max(0.0f, x);
+    case RNNRT_ACT_HARD_SIGMOID_K2:
+        return act_min(1.0f, act_max(0.0f, fmaf(0.2f, x, 0.5f)));
+    case RNNRT_ACT_HARD_SIGMOID_K3:
+        return act_hard_sigmoid_k3(x);
+    default:
+        return x;
+    }
+}
+
 /* What differs between the cells: gates of the state's product, and of the second one. */
 template <cell_form FORM> struct cell_shape {
     static constexpr int GATES = FORM == FORM_LSTM ? 4 : FORM == FORM_SIMPLE ? 1 : 3;
@@ -79,7 +103,7 @@ __device__ __forceinline__ void team_rows(const float (&w)[N][KPT], const float 
 }
 
 template <cell_form FORM, int KPT, bool CLUSTER>
-__global__ void __launch_bounds__(TEAM_THREADS) k_team(team_job j)
+__global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
 {
     constexpr int G = cell_shape<FORM>::GATES, FIRST = cell_shape<FORM>::FIRST, SECOND = G - FIRST;
     constexpr bool GRU = FORM == FORM_GRU_AFTER || FORM == FORM_GRU_BEFORE;
@@ -209,8 +233,8 @@ __global__ void __launch_bounds__(TEAM_THREADS) k_team(team_job j)
             for (int p = 0; p < TEAM_PAIRS; p++) {
                 const int e = tid + p * TEAM_THREADS;
                 if (e < pairs) {
-                    keep[p] = rnnrt_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
-                    value[p] = rnnrt_activate(s.recurrent_activation, z[p][1] + sum(e, 1)) * own_h[p];
+                    keep[p] = team_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
+                    value[p] = team_activate(s.recurrent_activation, z[p][1] + sum(e, 1)) * own_h[p];
                 }
             }
             pass_on(value);
@@ -230,26 +254,26 @@ __global__ void __launch_bounds__(TEAM_THREADS) k_team(team_job j)
             float h = own_h[p];
             if (there) {
                 if (FORM == FORM_LSTM) {
-                    const float i = rnnrt_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
-                    const float f = rnnrt_activate(s.recurrent_activation, z[p][1] + sum(e, 1 % G));
-                    const float c = rnnrt_activate(s.activation, z[p][2 % G] + sum(e, 2 % G));
-                    const float o = rnnrt_activate(s.recurrent_activation, z[p][3 % G] + sum(e, 3 % G));
+                    const float i = team_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
+                    const float f = team_activate(s.recurrent_activation, z[p][1] + sum(e, 1 % G));
+                    const float c = team_activate(s.activation, z[p][2 % G] + sum(e, 2 % G));
+                    const float o = team_activate(s.recurrent_activation, z[p][3 % G] + sum(e, 3 % G));
                     own_c[p] = fmaf(f, own_c[p], i * c);
-                    h = o * rnnrt_activate(s.activation, own_c[p]);
+                    h = o * team_activate(s.activation, own_c[p]);
                 } else if (GRU) {
                     float g, update;
                     if (FORM == FORM_GRU_AFTER) {
-                        update = rnnrt_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
-                        const float r = rnnrt_activate(s.recurrent_activation, z[p][1 % G] + sum(e, 1 % G));
+                        update = team_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
+                        const float r = team_activate(s.recurrent_activation, z[p][1 % G] + sum(e, 1 % G));
                         g = fmaf(r, j.hidden_bias[u] + sum(e, 2 % G), z[p][2 % G]);
                     } else {
                         update = keep[p];
                         g = z[p][2 % G] + sum(e, 2 % G);
                     }
-                    g = rnnrt_activate(s.activation, g);
+                    g = team_activate(s.activation, g);
                     h = fmaf(update, h - g, g);
                 } else {
-                    h = rnnrt_activate(s.activation, z[p][0] + sum(e, 0));
+                    h = team_activate(s.activation, z[p][0] + sum(e, 0));
                 }
                 own_h[p] = h;
             }

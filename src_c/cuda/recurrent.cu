@@ -97,9 +97,9 @@ team_plan team_cut(const recurrent_args &a, const recurrent_device &d, int unit_
 team_plan team_of(const recurrent_args &a, const recurrent_device &d, bool cluster)
 {
     team_plan best = {};
-    if (rowwise_activation(a.cell.activation) ||
-        (a.cell.kind != RNNRT_CELL_SIMPLE_RNN && rowwise_activation(a.cell.recurrent_activation)) ||
-        a.cell.units > 1024 || (cluster && (d.arch < 90)))
+    if (!team_activation(a.cell.activation.kind) ||
+        (a.cell.kind != RNNRT_CELL_SIMPLE_RNN && !team_activation(a.cell.recurrent_activation.kind)) ||
+        a.cell.units > 1024 || (cluster && d.arch < 90))
         return best;
     for (int bits = 6; bits >= 3; bits--) {
         const team_plan p = team_cut(a, d, bits, cluster);

@@ -149,7 +149,7 @@ __device__ void apply_row(const rnnrt_activation &f, float *x, int64_t n, int64_
     __syncthreads();
 }
 
-template <cell_form FORM> __global__ void __launch_bounds__(THREADS) k_gates_rowwise(step_job s, step_sums q, int64_t step)
+template <cell_form FORM> __global__ void __launch_bounds__(THREADS, 1) k_gates_rowwise(step_job s, step_sums q, int64_t step)
 {
     constexpr int G = FORM == FORM_LSTM ? 4 : FORM == FORM_SIMPLE ? 1 : 3, S = FORM == FORM_GRU_BEFORE ? 2 : G;
     SHARED(block_sums, b);
@@ -200,7 +200,7 @@ template <cell_form FORM> __global__ void __launch_bounds__(THREADS) k_gates_row
         s.has_output[row * s.row_stride] = 1;
 }
 
-__global__ void __launch_bounds__(THREADS) k_resets_rowwise(step_job s, step_sums q)
+__global__ void __launch_bounds__(THREADS, 1) k_resets_rowwise(step_job s, step_sums q)
 {
     SHARED(block_sums, b);
     const int64_t row = blockIdx.x, n = s.units;

@@ -135,7 +135,9 @@ class Gemm:
             wb = w[b * self.w_batch :]
             lines = self.n if self.transposed else self.k
             width = self.k if self.transposed else self.n
-            matrix = np.stack([wb[i * self.w_stride : i * self.w_stride + width] for i in range(lines)]).astype(np.float64)
+            matrix = np.stack([wb[i * self.w_stride : i * self.w_stride + width] for i in range(lines)]).astype(
+                np.float64
+            )
             matrix = matrix.T if self.transposed else matrix
             for r in range(self.rows):
                 o, i = divmod(r, self.inner)
@@ -222,7 +224,9 @@ class Run:
         return int(self.x.shape[1])
 
 
-def make_run(c: Cell, batch: int, steps: int, seed: int = 0, *, masked: bool = False, states: bool = True, **options: Any) -> Run:
+def make_run(
+    c: Cell, batch: int, steps: int, seed: int = 0, *, masked: bool = False, states: bool = True, **options: Any
+) -> Run:
     """Random inputs, states and, where masked, a mask with holes at the start, inside and at the end."""
     rng = np.random.default_rng(seed + 1)
     x = rng.standard_normal((batch, steps, c.features)).astype(np.float32)
