@@ -17,59 +17,80 @@ V_INLINE int cell_usual(const rnnrt_cell *cell)
     return cell->activation.kind == RNNRT_ACT_TANH && cell->recurrent_activation.kind == RNNRT_ACT_SIGMOID;
 }
 
-/* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
-V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
-                         float *c_out, float *h_out, int64_t n)
+/* n units of at most `width`, which is VL or a narrow block's: whole parts of a vector are loaded and stored without
+ * a mask, since what a masked store wrote is slow to read back */
+V_INLINE vf units_load(const float *p, int width, int64_t n)
 {
-    const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
-    const vf old = n == VL ? v_load(c) : v_loadn(c, n);
-    vf keep, state, out;
-    if (usual) {
-        i = v_sigmoid(i);
-        f = v_sigmoid(f);
-        g = v_tanh(g);
-        o = v_sigmoid(o);
-        state = v_fma(f, old, i * g);
-        out = o * v_tanh(state);
-    } else {
-        i = act_apply(gate, i);
-        g = act_apply(act, g);
-        keep = i * g;
-        f = act_apply(gate, f);
-        state = v_fma(f, old, keep);
-        o = act_apply(gate, o);
-        out = o * act_apply(act, state);
-    }
-    if (n == VL) {
-        v_store(c_out, state);
-        v_store(h_out, out);
-    } else {
-        v_storen(c_out, state, n);
-        v_storen(h_out, out, n);
-    }
+    return n < width ? v_loadn(p, n) : width == VL ? v_load(p) : v_load_part(p, width);
+}
+V_INLINE void units_store(float *p, vf a, int width, int64_t n)
+{
+    if (n < width)
+        v_storen(p, a, n);
+    else if (width == VL)
+        v_store(p, a);
+    else
+        v_store_part(p, a, width);
 }
 
-/* z, r and candidate of one vector of units; h' = z h + (1 - z) g */
-V_INLINE void gru_units(int usual, const rnnrt_cell *cell, vf z, vf r, vf xh, vf hh, const float *h,
-                        float *h_out, int64_t n)
+/* sigmoid, but tanh in the lanes [from, to): the gates of a narrow block share vectors */
+V_INLINE vf gates_mixed(vf x, int from, int to)
 {
-    const vf old = n == VL ? v_load(h) : v_loadn(h, n);
-    vf g;
+    const vf half = v_set1(0.5f), h = half * x;
+    const vf t = v_tanh(v_sel(v_first(from), h, v_sel(v_first(to), x, h)));
+    const vf s = v_fma(half, t, half);
+    return v_sel(v_first(from), s, v_sel(v_first(to), t, s));
+}
+
+/* c' = f c + i g; h' = o tanh(c') from gates that have been through their functions */
+V_INLINE void lstm_usual(vf i, vf f, vf g, vf o, const float *c, float *c_out, float *h_out, int width, int64_t n)
+{
+    const vf state = v_fma(f, units_load(c, width, n), i * g);
+    units_store(c_out, state, width, n);
+    units_store(h_out, o * v_tanh(state), width, n);
+}
+
+/* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
+V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
+                         float *c_out, float *h_out, int width, int64_t n)
+{
+    const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
     if (usual) {
-        z = v_sigmoid(z);
-        r = v_sigmoid(r);
-        g = v_tanh(v_fma(r, hh, xh));
-    } else {
-        r = act_apply(&cell->recurrent_activation, r);
-        g = v_fma(r, hh, xh);
-        z = act_apply(&cell->recurrent_activation, z);
-        g = act_apply(&cell->activation, g);
+        lstm_usual(v_sigmoid(i), v_sigmoid(f), v_tanh(g), v_sigmoid(o), c, c_out, h_out, width, n);
+        return;
     }
-    const vf out = v_fma(z, old - g, g);
-    if (n == VL)
-        v_store(h_out, out);
-    else
-        v_storen(h_out, out, n);
+    const vf old = units_load(c, width, n);
+    i = act_apply(gate, i);
+    g = act_apply(act, g);
+    const vf keep = i * g;
+    f = act_apply(gate, f);
+    const vf state = v_fma(f, old, keep);
+    o = act_apply(gate, o);
+    units_store(c_out, state, width, n);
+    units_store(h_out, o * act_apply(act, state), width, n);
+}
+
+/* z and r have been through their function; h' = z h + (1 - z) g */
+V_INLINE void gru_usual(vf z, vf r, vf xh, vf hh, const float *h, float *h_out, int width, int64_t n)
+{
+    const vf g = v_tanh(v_fma(r, hh, xh));
+    units_store(h_out, v_fma(z, units_load(h, width, n) - g, g), width, n);
+}
+
+/* z, r and candidate of one vector of units */
+V_INLINE void gru_units(int usual, const rnnrt_cell *cell, vf z, vf r, vf xh, vf hh, const float *h,
+                        float *h_out, int width, int64_t n)
+{
+    if (usual) {
+        gru_usual(v_sigmoid(z), v_sigmoid(r), xh, hh, h, h_out, width, n);
+        return;
+    }
+    const vf old = units_load(h, width, n);
+    r = act_apply(&cell->recurrent_activation, r);
+    vf g = v_fma(r, hh, xh);
+    z = act_apply(&cell->recurrent_activation, z);
+    g = act_apply(&cell->activation, g);
+    units_store(h_out, v_fma(z, old - g, g), width, n);
 }
 
 /* gates of one row from its finished chains, gate after gate, all activations allowed;

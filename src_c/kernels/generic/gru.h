@@ -70,10 +70,16 @@ V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_
                       const vf *hidden)
 {
     const rnnrt_cell_step *s = r->s;
-    const int64_t u = at * VL;
-    gru_units(usual, r->cell, block_gate(hidden, width, 0), block_gate(hidden, width, 1),
-              block_gate(inputs, width, 2), block_gate(hidden, width, 2), s->h + row * s->h_stride + u,
-              s->h_out + row * s->h_out_stride + u, blocks_units(&r->b, at));
+    const int64_t u = at * VL, n = blocks_units(&r->b, at);
+    const float *h = s->h + row * s->h_stride + u;
+    float *h_out = s->h_out + row * s->h_out_stride + u;
+    const vf xh = block_gate(inputs, width, 2), hh = block_gate(hidden, width, 2);
+    if (usual && width < VL) { /* z and r share a vector */
+        const vf zr = v_sigmoid(hidden[0]);
+        gru_usual(block_gate(&zr, width, 0), block_gate(&zr, width, 1), xh, hh, h, h_out, width, n);
+        return;
+    }
+    gru_units(usual, r->cell, block_gate(hidden, width, 0), block_gate(hidden, width, 1), xh, hh, h, h_out, width, n);
 }
 
 #define GRU_START(N, m, v) in[(m) * (N) + (v)] = v_load(start + (m) * stride + (v) * VL);

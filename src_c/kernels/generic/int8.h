@@ -137,9 +137,9 @@ static void int8_lstm_row(const rnnrt_cell *cell, int64_t first, int64_t last, f
         const vf i = v_loadn(z + u, left), f = v_loadn(z + n + u, left);
         const vf g = v_loadn(z + 2 * n + u, left), o = v_loadn(z + 3 * n + u, left);
         if (usual)
-            lstm_units(1, cell, i, f, g, o, c + u, c_out + u, h_out + u, left);
+            lstm_units(1, cell, i, f, g, o, c + u, c_out + u, h_out + u, VL, left);
         else
-            lstm_units(0, cell, i, f, g, o, c + u, c_out + u, h_out + u, left);
+            lstm_units(0, cell, i, f, g, o, c + u, c_out + u, h_out + u, VL, left);
     }
 }
 
@@ -157,9 +157,9 @@ static void int8_gru_row(const rnnrt_cell *cell, int64_t first, int64_t last, fl
         const vf a = v_loadn(z + u, left), r = v_loadn(z + n + u, left);
         const vf xh = v_loadn(z + 2 * n + u, left), hh = v_loadn(z + 3 * n + u, left);
         if (usual)
-            gru_units(1, cell, a, r, xh, hh, h + u, h_out + u, left);
+            gru_units(1, cell, a, r, xh, hh, h + u, h_out + u, VL, left);
         else
-            gru_units(0, cell, a, r, xh, hh, h + u, h_out + u, left);
+            gru_units(0, cell, a, r, xh, hh, h + u, h_out + u, VL, left);
     }
 }
 

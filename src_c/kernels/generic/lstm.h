@@ -29,10 +29,23 @@ V_INLINE lstm_run lstm_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
 V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int64_t row, const vf *acc)
 {
     const rnnrt_cell_step *s = r->s;
-    const int64_t u = at * VL;
+    const int64_t u = at * VL, n = blocks_units(&r->b, at);
+    const float *c = s->c + row * s->c_stride + u;
+    float *c_out = s->c_out + row * s->c_out_stride + u, *h_out = s->h_out + row * s->h_out_stride + u;
+    vf done[4];
+    if (usual && width < VL) {
+        if (width * 4 == VL) {
+            done[0] = gates_mixed(acc[0], 2 * width, 3 * width);
+        } else {
+            done[0] = v_sigmoid(acc[0]);
+            done[1] = gates_mixed(acc[1], 0, width);
+        }
+        lstm_usual(block_gate(done, width, 0), block_gate(done, width, 1), block_gate(done, width, 2),
+                   block_gate(done, width, 3), c, c_out, h_out, width, n);
+        return;
+    }
     lstm_units(usual, r->cell, block_gate(acc, width, 0), block_gate(acc, width, 1), block_gate(acc, width, 2),
-               block_gate(acc, width, 3), s->c + row * s->c_stride + u, s->c_out + row * s->c_out_stride + u,
-               s->h_out + row * s->h_out_stride + u, blocks_units(&r->b, at));
+               block_gate(acc, width, 3), c, c_out, h_out, width, n);
 }
 
 #define LSTM_START(N, m, v) acc[(m) * (N) + (v)] = v_load(start + (m) * stride + (v) * VL);
@@ -238,10 +251,12 @@ static void lstm_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     if (s->rows == 1) {
         for (int64_t left = end - begin; left > 0;) {
             /* The last three at once; but three wide streams, long ones with the inputs, were measured
-             * slower than two and one where a block's row is four vectors of 16. */
+             * slower than two and one where a block's row is four vectors of 16. One stream of these is as fast as
+             * the second-level cache, and two are not, where the weights are far beyond the first. */
             const int64_t third = s->zigzag ? begin + 2 : end - 1;
+            const int alone = VL >= 16 && s->z && cell->units > 100;
             const int trio = left == 3 && (VL < 16 || s->z || lstm_kind(&r.b, third) == 0);
-            const int64_t take = trio ? 3 : left >= 2 ? 2 : 1;
+            const int64_t take = alone ? 1 : trio ? 3 : left >= 2 ? 2 : 1;
             const int64_t at = s->zigzag ? begin + left - take : end - left;
             if (take == 3)
                 lstm_trios[usual][lstm_kind(&r.b, at + 2)](&r, at);

@@ -34,6 +34,17 @@ V_INLINE __m256i v_first_bits(int64_t n)
 V_INLINE vm v_first(int64_t n) { return _mm256_castsi256_ps(v_first_bits(n)); }
 V_INLINE vf v_loadn(const float *p, int64_t n) { return _mm256_maskload_ps(p, v_first_bits(n)); }
 V_INLINE void v_storen(float *p, vf a, int64_t n) { _mm256_maskstore_ps(p, v_first_bits(n), a); }
+/* the low half of a vector (width 4) */
+V_INLINE vf v_load_part(const float *p, int width)
+{
+    (void)width;
+    return _mm256_zextps128_ps256(_mm_loadu_ps(p));
+}
+V_INLINE void v_store_part(float *p, vf a, int width)
+{
+    (void)width;
+    _mm_storeu_ps(p, _mm256_castps256_ps128(a));
+}
 V_INLINE vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 V_INLINE vf v_min(vf limit, vf x) { return _mm256_min_ps(limit, x); }
 V_INLINE vf v_max(vf limit, vf x) { return _mm256_max_ps(limit, x); }

@@ -26,6 +26,18 @@ V_INLINE vm v_first(int64_t n) { return (vm)((1u << (n < 0 ? 0 : n > VL ? VL : n
 /* the first n lanes, 0 <= n <= VL; the others are zero, or left alone in memory */
 V_INLINE vf v_loadn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
 V_INLINE void v_storen(float *p, vf a, int64_t n) { _mm512_mask_storeu_ps(p, v_first(n), a); }
+/* the low half or quarter of a vector; what a load leaves above is zero */
+V_INLINE vf v_load_part(const float *p, int width)
+{
+    return width == 8 ? _mm512_zextps256_ps512(_mm256_loadu_ps(p)) : _mm512_zextps128_ps512(_mm_loadu_ps(p));
+}
+V_INLINE void v_store_part(float *p, vf a, int width)
+{
+    if (width == 8)
+        _mm256_storeu_ps(p, _mm512_castps512_ps256(a));
+    else
+        _mm_storeu_ps(p, _mm512_castps512_ps128(a));
+}
 V_INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 /* a NaN in the second operand passes, so the limit stands first */
 V_INLINE vf v_min(vf limit, vf x) { return _mm512_min_ps(limit, x); }

@@ -64,6 +64,8 @@ V_INLINE void v_storen(float *p, vf a, int64_t n)
     if (n > 2)
         p[2] = a[2];
 }
+V_INLINE vf v_load_part(const float *p, int width) { return v_loadn(p, width); }
+V_INLINE void v_store_part(float *p, vf a, int width) { v_storen(p, a, width); }
 V_INLINE vf v_fma(vf a, vf b, vf c) { return a * b + c; }
 V_INLINE vi v_bits(vf a) { return (vi)a; }
 V_INLINE vf v_float(vi a) { return (vf)a; }

@@ -27,6 +27,8 @@ V_INLINE void v_storen(float *p, vf a, int64_t n)
     if (n > 0)
         *p = a;
 }
+V_INLINE vf v_load_part(const float *p, int width) { return v_loadn(p, width); }
+V_INLINE void v_store_part(float *p, vf a, int width) { v_storen(p, a, width); }
 V_INLINE vf v_fma(vf a, vf b, vf c) { return __builtin_fmaf(a, b, c); }
 /* the instruction itself: what it does to a denormal, a compare and a select need not do */
 #if defined(__SSE__)
