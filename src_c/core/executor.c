@@ -12,14 +12,14 @@
 /* Points inputs, outputs and their aliases at the caller's buffers. */
 static void attach(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call *call)
 {
-    const rnnrt_plan *p = &m->plan;
-    for (int64_t i = 0; i < p->n_tensors; i++) {
-        const rnnrt_plan_tensor *t = &p->tensors[m->root[i]];
+    for (int64_t i = 0; i < m->n_lent; i++) {
+        rnnrt_view *v = &ws->views[m->lent[i]];
+        const rnnrt_plan_tensor *t = &m->plan.tensors[m->root[m->lent[i]]];
         if (t->role == RNNRT_TENSOR_INPUT) {
-            ws->views[i].data = call->inputs[t->io].data;
-            ws->views[i].dtype = call->inputs[t->io].dtype;
-        } else if (t->role == RNNRT_TENSOR_OUTPUT) {
-            ws->views[i].data = call->outputs[t->io].data;
+            v->data = call->inputs[t->io].data;
+            v->dtype = call->inputs[t->io].dtype;
+        } else {
+            v->data = call->outputs[t->io].data;
         }
     }
 }
@@ -36,11 +36,11 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *m, rnnrt_workspace *ws, const 
             return rnnrt_fail(err, RNNRT_EINVAL, -1, 31, i);
     }
     attach(m, ws, call);
+    if (!m->n_prechecked)
+        return RNNRT_OK;
     rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL, NULL};
-    for (int64_t i = 0; i < p->n_ops; i++) {
-        const rnnrt_op *op = &m->ops[i];
-        if (!op->cls->precheck || p->tensors[m->root[op->in[0]]].role != RNNRT_TENSOR_INPUT)
-            continue;
+    for (int64_t i = 0; i < m->n_prechecked; i++) {
+        const rnnrt_op *op = &m->ops[m->prechecked[i]];
         int32_t rc = op->cls->precheck(&run, op);
         if (rc)
             return rc;
@@ -106,7 +106,8 @@ static int32_t walk(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call 
     for (int64_t g = 0; g < p->n_regions; g++) {
         const rnnrt_plan_region *r = &p->regions[g];
         int64_t steps = r->time_dim >= 0 ? ws->dims[r->time_dim] : 1, n = ws->region_tile[g];
-        int64_t tile_cost = steps ? ws->cost / p->n_regions * n / steps : 0; /* nothing to walk: nothing made */
+        /* nothing to walk: nothing made */
+        int64_t tile_cost = steps && call->poll ? ws->cost / p->n_regions * n / steps : 0;
         int sliding = n < steps;
         if (sliding)
             memcpy(tile, ws->views, (size_t)p->n_tensors * sizeof *tile);
@@ -134,7 +135,6 @@ static int32_t walk(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call 
 int32_t rnnrt_execute(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call *call, char *rows, int32_t carry,
                       rnnrt_error *err)
 {
-    attach(m, ws, call);
     rnnrt_run run = {&m->plan, m->kernels, ws->views, rows, m->plan.row_bytes, ws->arena + ws->scratch_at, carry, 1, 1, 0, err, ws->dims,
                      call->host, call->host_context, RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL};
     rnnrt_fpenv env = rnnrt_fpenv_enter();

@@ -285,12 +285,17 @@ static void analyse(rnnrt_model *m)
         }
         if (o->mask >= 0)
             m->last_use[m->root[o->mask]] = until;
-        if (m->ops[i].cls->fallible
-            && !(m->ops[i].cls->precheck && p->tensors[m->root[p->refs[o->in]]].role == RNNRT_TENSOR_INPUT))
+        int early = m->ops[i].cls->precheck && p->tensors[m->root[p->refs[o->in]]].role == RNNRT_TENSOR_INPUT;
+        if (early)
+            m->prechecked[m->n_prechecked++] = i;
+        else if (m->ops[i].cls->fallible)
             m->fallible = 1;
     }
-    for (int64_t t = 0; t < p->n_tensors; t++)
+    for (int64_t t = 0; t < p->n_tensors; t++) {
         m->maker[t] = m->maker[m->root[t]];
+        if (p->tensors[m->root[t]].role != RNNRT_TENSOR_TEMP)
+            m->lent[m->n_lent++] = t;
+    }
 }
 
 int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels, const rnnrt_heap *heap, rnnrt_model **out,
@@ -308,7 +313,9 @@ int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels,
     m->root = rnnrt_alloc((size_t)nt * 8);
     m->last_use = rnnrt_alloc((size_t)nt * 8);
     m->maker = rnnrt_alloc((size_t)nt * 8);
-    int32_t rc = m->ops && m->root && m->last_use && m->maker ? RNNRT_OK : rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
+    m->lent = rnnrt_alloc((size_t)nt * 8);
+    m->prechecked = rnnrt_alloc((size_t)n * 8);
+    int32_t rc = m->ops && m->root && m->last_use && m->maker && m->lent && m->prechecked ? RNNRT_OK : rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
     if (!rc)
         rc = rnnrt_program_check(plan, kernels, m->ops, err);
     if (!rc)
@@ -351,5 +358,7 @@ void rnnrt_program_release(rnnrt_model *m)
     rnnrt_free(m->root);
     rnnrt_free(m->last_use);
     rnnrt_free(m->maker);
+    rnnrt_free(m->lent);
+    rnnrt_free(m->prechecked);
     rnnrt_free(m);
 }

@@ -52,6 +52,9 @@ struct rnnrt_model {
     int64_t *root;               /* storage root of each tensor: itself unless an alias */
     int64_t *last_use;           /* last op that touches each root's storage */
     int64_t *maker;              /* op that makes each tensor (its root, for an alias), or -1 */
+    int64_t *lent;               /* tensors that lie in the caller's buffers */
+    int64_t *prechecked;         /* ops that look at an input before the first op runs */
+    int64_t n_lent, n_prechecked;
     int32_t fallible;            /* some op may fail after the first has run */
     rnnrt_workspace *free_list;  /* under the lock of lock.h */
     int64_t n_free;
@@ -78,7 +81,7 @@ int32_t rnnrt_workspace_measure(const rnnrt_model *model, const int64_t *symbols
 /* executor.c */
 int32_t rnnrt_execute(const rnnrt_model *model, rnnrt_workspace *ws, const rnnrt_call *call, char *rows, int32_t carry,
                       rnnrt_error *err);
-/* Ids of the inputs, checked as a whole before any state moves. */
+/* Before rnnrt_execute: points the views at the caller's buffers; ids of inputs are checked before any state moves. */
 int32_t rnnrt_execute_precheck(const rnnrt_model *model, rnnrt_workspace *ws, const rnnrt_call *call, rnnrt_error *err);
 /* session.c */
 int32_t rnnrt_model_run_cpu(rnnrt_model *model, const rnnrt_call *call, rnnrt_error *err);

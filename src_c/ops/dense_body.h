@@ -45,19 +45,28 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
     return RNNRT_OK;
 }
 
+/* What prepare makes: this record, then the packed weights. */
+typedef struct TYPED(made) {
+    const rnnrt_kernels *k;
+    T_DENSE dense;
+} TYPED(made);
+
 static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
     T_DENSE d = TYPED(dense_of)(v->plan, op);
-    return TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->dense_packed_bytes(&d);
+    return rnnrt_round64(sizeof(TYPED(made))) + TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))->dense_packed_bytes(&d);
 }
 
 static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
-    T_DENSE d = TYPED(dense_of)(v->plan, op);
+    TYPED(made) *made = prepared;
+    char *packed = (char *)prepared + rnnrt_round64(sizeof *made);
+    made->k = TYPED(kernels_for)(v->plan, v->kernels, op);
+    made->dense = TYPED(dense_of)(v->plan, op);
     const void *const *data = v->plan->weight_data;
-    TABLE(TYPED(kernels_for)(v->plan, v->kernels, op))
-        ->dense_pack(&d, data[op->weight[W_KERNEL]], op->weight[W_BIAS] >= 0 ? data[op->weight[W_BIAS]] : NULL,
-                     op->desc->n_weight == W_SCALED ? data[op->weight[W_SCALE]] : NULL, prepared);
+    TABLE(made->k)->dense_pack(&made->dense, data[op->weight[W_KERNEL]], op->weight[W_BIAS] >= 0 ? data[op->weight[W_BIAS]] : NULL,
+                               op->desc->n_weight == W_SCALED ? data[op->weight[W_SCALE]] : NULL, packed);
+    made->dense.packed = packed;
 }
 
 /* rowwise activations read one row of the linear part from scratch */
@@ -73,9 +82,10 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     return rnnrt_axes_agree(s, op, x->rank - 1, err);
 }
 
-static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_DENSE *d, int64_t rows, const REAL *x, REAL *y)
+static void TYPED(dense_rows)(const rnnrt_run *run, const TYPED(made) *made, int64_t rows, const REAL *x, REAL *y)
 {
-    const rnnrt_kernels *k = TYPED(kernels_for)(run->plan, run->kernels, op);
+    const rnnrt_kernels *k = made->k;
+    const T_DENSE *d = &made->dense;
     if (!rnnrt_rowwise(d->activation.kind)) {
         TABLE(k)->dense(d, rows, x, d->inputs, y, d->outputs, 0, RNNRT_ALL_BLOCKS);
         return;
@@ -96,10 +106,11 @@ static void TYPED(dense_rows)(const rnnrt_run *run, const rnnrt_op *op, const T_
 
 static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
 {
-    T_DENSE d = TYPED(dense_of)(run->plan, op);
+    const TYPED(made) *made = op->prepared;
     const rnnrt_view *x = rnnrt_in(run, op, 0), *y = rnnrt_out(run, op, 0);
-    int64_t length, spans = rnnrt_spans(x, y, &length), rows = length * (x->width / d.inputs);
+    int64_t length, spans = rnnrt_spans(x, y, &length);
+    int64_t rows = x->width == made->dense.inputs ? length : length * (x->width / made->dense.inputs);
     for (int64_t i = 0; i < spans; i++)
-        TYPED(dense_rows)(run, op, &d, rows, (const REAL *)x->data + i * x->batch_stride, (REAL *)y->data + i * y->batch_stride);
+        TYPED(dense_rows)(run, made, rows, (const REAL *)x->data + i * x->batch_stride, (REAL *)y->data + i * y->batch_stride);
     return RNNRT_OK;
 }
