@@ -5,13 +5,13 @@
 
 #include "kernel_table.h"
 
-static const rnnrt_op_class *const classes[] = {
+const rnnrt_op_class *const rnnrt_host_classes[] = {
 #define RNNRT_OP(id, name, cls) &cls,
 #include "../ops/ops.def"
 #undef RNNRT_OP
 };
 
-const char *rnnrt_op_name(int kind) { return kind >= 0 && kind < RNNRT_OP_COUNT ? classes[kind]->name : NULL; }
+const char *rnnrt_op_name(int kind) { return kind >= 0 && kind < RNNRT_OP_COUNT ? rnnrt_host_classes[kind]->name : NULL; }
 
 static int span_ok(int64_t start, int64_t n, int64_t limit) { return n >= 0 && start >= 0 && n <= limit && start <= limit - n; }
 
@@ -162,7 +162,7 @@ static int32_t check_states(const rnnrt_plan *p, rnnrt_error *err)
     return p->row_bytes == rnnrt_round64(end) ? RNNRT_OK : rnnrt_fail(err, RNNRT_EINVAL, -1, 15, p->row_bytes);
 }
 
-void rnnrt_ops_fill(const rnnrt_plan *p, rnnrt_op *ops)
+void rnnrt_ops_fill(const rnnrt_plan *p, const rnnrt_op_class *const *classes, rnnrt_op *ops)
 {
     for (int64_t i = 0; i < p->n_ops; i++) {
         const rnnrt_plan_op *d = &p->ops[i];
@@ -172,7 +172,7 @@ void rnnrt_ops_fill(const rnnrt_plan *p, rnnrt_op *ops)
     }
 }
 
-int32_t rnnrt_program_check(const rnnrt_plan *p, const rnnrt_kernels *kernels, rnnrt_op *ops, rnnrt_error *err)
+int32_t rnnrt_program_check(const rnnrt_plan *p, const rnnrt_target *target, rnnrt_op *ops, rnnrt_error *err)
 {
     int32_t rc;
     if (p->struct_size < sizeof(rnnrt_plan) || p->n_symbols < 1 || p->n_ops < 0 || p->n_tensors < 1 || p->n_outputs < 1
@@ -193,8 +193,8 @@ int32_t rnnrt_program_check(const rnnrt_plan *p, const rnnrt_kernels *kernels, r
     rnnrt_free(made_by);
     if (rc)
         return rc;
-    rnnrt_ops_fill(p, ops);
-    rnnrt_plan_view view = {p, kernels};
+    rnnrt_ops_fill(p, target->classes, ops);
+    rnnrt_plan_view view = {p, target->kernels};
     for (int64_t i = 0; i < p->n_ops; i++)
         if ((rc = ops[i].cls->check(&view, &ops[i], err)))
             return rc;
@@ -298,8 +298,7 @@ static void analyse(rnnrt_model *m)
     }
 }
 
-int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels, const rnnrt_heap *heap, rnnrt_model **out,
-                           rnnrt_error *err)
+int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_target *target, rnnrt_model **out, rnnrt_error *err)
 {
     rnnrt_model *m = rnnrt_alloc_zero(sizeof *m);
     int64_t n = plan->n_ops > 0 && plan->n_ops < (int64_t)1 << 30 ? plan->n_ops : 1;
@@ -307,8 +306,8 @@ int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels,
     if (!m)
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, (int64_t)sizeof *m, 0);
     atomic_init(&m->references, 1);
-    m->kernels = kernels;
-    m->heap = heap;
+    m->kernels = target->kernels;
+    m->heap = target->heap;
     m->ops = rnnrt_alloc_zero((size_t)n * sizeof *m->ops);
     m->root = rnnrt_alloc((size_t)nt * 8);
     m->last_use = rnnrt_alloc((size_t)nt * 8);
@@ -317,12 +316,13 @@ int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels,
     m->prechecked = rnnrt_alloc((size_t)n * 8);
     int32_t rc = m->ops && m->root && m->last_use && m->maker && m->lent && m->prechecked ? RNNRT_OK : rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
     if (!rc)
-        rc = rnnrt_program_check(plan, kernels, m->ops, err);
+        rc = rnnrt_program_check(plan, target, m->ops, err);
     if (!rc)
         rc = copy_plan(m, plan, err);
     if (!rc) {
-        rnnrt_ops_fill(&m->plan, m->ops);
-        rnnrt_ops_link(&m->plan, kernels, m->ops);
+        rnnrt_ops_fill(&m->plan, target->classes, m->ops);
+        if (target->classes == rnnrt_host_classes)
+            rnnrt_ops_link(&m->plan, target->kernels, m->ops);
         rc = prepare_ops(m, err);
     }
     if (rc) {
@@ -340,7 +340,8 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
     const rnnrt_kernels *kernels = rnnrt_kernel_table(opt ? opt->kernels : NULL);
     if (!kernels)
         return rnnrt_fail(err, RNNRT_EUNSUPPORTED, -1, 0, 0);
-    return rnnrt_program_make(plan, kernels, &rnnrt_host_heap, out, err);
+    const rnnrt_target host = {kernels, rnnrt_host_classes, &rnnrt_host_heap};
+    return rnnrt_program_make(plan, &host, out, err);
 }
 
 void rnnrt_program_release(rnnrt_model *m)

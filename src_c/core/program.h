@@ -22,6 +22,15 @@ typedef struct rnnrt_heap {
 
 extern const rnnrt_heap rnnrt_host_heap;
 
+/* What a program is made for: who packs its weights, what its ops are, by kind, where its values live. */
+typedef struct rnnrt_target {
+    const rnnrt_kernels *kernels;
+    const rnnrt_op_class *const *classes;
+    const rnnrt_heap *heap;
+} rnnrt_target;
+
+extern const rnnrt_op_class *const rnnrt_host_classes[];
+
 /* Where one call's values live. Built for a batch and a longest tile; reused while it is large enough. */
 typedef struct rnnrt_workspace {
     struct rnnrt_workspace *next;
@@ -61,13 +70,12 @@ struct rnnrt_model {
 };
 
 /* program.c */
-int32_t rnnrt_program_check(const rnnrt_plan *plan, const rnnrt_kernels *kernels, rnnrt_op *ops, rnnrt_error *err);
-/* Checks, copies, packs: the weights as `kernels` packs them, in host memory. */
-int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_kernels *kernels, const rnnrt_heap *heap, rnnrt_model **out,
-                           rnnrt_error *err);
+int32_t rnnrt_program_check(const rnnrt_plan *plan, const rnnrt_target *target, rnnrt_op *ops, rnnrt_error *err);
+/* Checks, copies, packs; the packed weights are in host memory. */
+int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_target *target, rnnrt_model **out, rnnrt_error *err);
 int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *opt, rnnrt_model **out, rnnrt_error *err);
 void rnnrt_program_release(rnnrt_model *model);
-void rnnrt_ops_fill(const rnnrt_plan *plan, rnnrt_op *ops);
+void rnnrt_ops_fill(const rnnrt_plan *plan, const rnnrt_op_class *const *classes, rnnrt_op *ops);
 
 /* bind.c */
 rnnrt_workspace *rnnrt_workspace_create(const rnnrt_model *model);

@@ -12,6 +12,11 @@ using rnnrt::recurrent_args;
 
 enum { A_UNITS, A_FEATURES, A_ACT, A_RACT };
 
+static int64_t gates_of(const rnnrt_op *op)
+{
+    return op->desc->kind == RNNRT_OP_LSTM ? 4 : op->desc->kind == RNNRT_OP_GRU ? 3 : 1;
+}
+
 static recurrent_args args_of(const rnnrt_kernels *kernels, const rnnrt_op *op, int64_t batch, int64_t steps)
 {
     recurrent_args a = {};
@@ -48,12 +53,49 @@ static int64_t chunk_of(recurrent_args a, const rnnrt::recurrent_device &gpu, in
 /* h | c | has_output */
 static int64_t local_stride(int64_t units) { return 2 * rnnrt_round64(units * (int64_t)sizeof(float)) + 64; }
 
-int64_t scratch_CELL(const rnnrt_sizes *s, const rnnrt_op *op)
+/* The batch and the steps are the same wherever they stand. */
+int32_t size_CELL(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
 {
-    const int64_t batch = s->dims[s->plan->tensors[op->in[0]].dims[0]];
-    int64_t bytes;
-    chunk_of(args_of(s->kernels, op, batch, s->steps), table_of(s->kernels)->gpu, &bytes);
-    return bytes + (op->desc->n_state ? 0 : batch * local_stride(op->attr[A_UNITS]));
+    const rnnrt_plan *p = s->plan;
+    const rnnrt_plan_op *d = op->desc;
+    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]], *y = &p->tensors[op->out[0]];
+    const int64_t batch = s->dims[x->dims[0]], steps = s->dims[x->dims[1]];
+    if (steps < 1)
+        return rnnrt_fail(err, RNNRT_ESHAPE, op->index, steps, 1);
+    if (d->flags & RNNRT_OP_SEQUENCES && s->dims[y->dims[1]] != steps)
+        return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[y->dims[1]], steps);
+    if (d->mask >= 0 && s->dims[p->tensors[d->mask].dims[1]] != steps)
+        return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[d->mask].dims[1]], steps);
+    for (int64_t i = 0; i < d->n_init + d->n_out + (d->mask >= 0); i++) {
+        const int64_t t = i < d->n_init ? op->init[i] : i < d->n_init + d->n_out ? op->out[i - d->n_init] : d->mask;
+        if (s->dims[p->tensors[t].dims[0]] != batch)
+            return rnnrt_fail(err, RNNRT_ESHAPE, op->index, s->dims[p->tensors[t].dims[0]], batch);
+    }
+    chunk_of(args_of(s->kernels, op, batch > 0 ? batch : 1, s->steps), table_of(s->kernels)->gpu, scratch);
+    *scratch += d->n_state ? 0 : batch * local_stride(op->attr[A_UNITS]);
+    *cost = rnnrt_product_ns(s->kernels, (double)steps, (double)batch, (double)(op->attr[A_FEATURES] + op->attr[A_UNITS]),
+                             (double)(gates_of(op) * op->attr[A_UNITS]), RNNRT_F32);
+    return RNNRT_OK;
+}
+
+int64_t packed_bytes_CELL(const rnnrt_plan_view *v, const rnnrt_op *op)
+{
+    return rnnrt::recurrent_packed_floats(args_of(v->kernels, op, 1, 1).cell) * (int64_t)sizeof(float);
+}
+
+void pack_CELL(const rnnrt_plan_view *v, const rnnrt_op *op, void *packed)
+{
+    const void *const *data = v->plan->weight_data;
+    const int64_t columns = gates_of(op) * op->attr[A_UNITS];
+    const int32_t dtype = (int32_t)v->plan->weights[op->weight[0]].dtype;
+    float *made[2];
+    const float *kernel = widened(dtype, op->attr[A_FEATURES] * columns, data[op->weight[0]], &made[0]);
+    const float *recurrent = widened(dtype, op->attr[A_UNITS] * columns, data[op->weight[1]], &made[1]);
+    if (kernel && recurrent)
+        rnnrt::recurrent_pack(args_of(v->kernels, op, 1, 1).cell, kernel, recurrent,
+                              op->weight[2] >= 0 ? (const float *)data[op->weight[2]] : NULL, (float *)packed);
+    rnnrt_free(made[0]);
+    rnnrt_free(made[1]);
 }
 
 static int32_t copy_states(const op_run &run, void *to, int64_t to_bytes, const void *from, int64_t from_bytes, int64_t units, int64_t rows)

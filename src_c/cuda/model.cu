@@ -79,7 +79,6 @@ static int32_t upload(model *m, rnnrt_error *err)
         rnnrt_op *op = &p->ops[i];
         if (op->prepared)
             op->prepared = m->weights + ((char *)op->prepared - p->prepared);
-        op->cls = class_of(op->desc->kind);
     }
     rnnrt_free(p->prepared);
     p->prepared = NULL;
@@ -96,7 +95,8 @@ static int32_t create(const rnnrt_plan *plan, const rnnrt_model_options *opt, mo
         return rc;
     device_table_make(&m->table, m->gpu, opt && RNNRT_HAS(opt, rnnrt_model_options, math) ? opt->math : RNNRT_MATH_FP32);
     packing_failed();
-    if ((rc = rnnrt_program_make(plan, &m->table, &device_heap, &m->program, err)))
+    const rnnrt_target target = {&m->table, device_classes(), &device_heap};
+    if ((rc = rnnrt_program_make(plan, &target, &m->program, err)))
         return rc;
     if (packing_failed())
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);

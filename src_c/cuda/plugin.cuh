@@ -48,6 +48,8 @@ struct device_table : rnnrt_kernels {
     rnnrt::math_mode math;
 };
 void device_table_make(device_table *t, const device_facts &gpu, int32_t math);
+/* Weights as floats: where they lie, or in memory of their own (`made`, to be freed), or NULL. */
+const float *widened(int32_t dtype, int64_t n, const void *from, float **made);
 /* A pack function of this thread ran out of memory since it was last asked. */
 bool packing_failed();
 
@@ -101,15 +103,18 @@ struct op_run : rnnrt_run {
 /* Queues the op's kernels; a status. */
 typedef int32_t op_runner(const op_run &run, const rnnrt_op *op);
 
-/* What the plugin does with an op of each kind. */
+/* What the plugin does with an op of each kind. Checks, and whatever is NULL here, are the host's. */
 struct op_entry {
     op_runner *run;              /* NULL: refused */
     const char *refusal;
-    /* scratch on the device where it differs from the host's; NULL: as the host says */
-    int64_t (*scratch)(const rnnrt_sizes *s, const rnnrt_op *op);
+    int64_t (*scratch)(const rnnrt_sizes *s, const rnnrt_op *op); /* on the device; NULL: none */
+    int32_t (*size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err);
+    int64_t (*packed_bytes)(const rnnrt_plan_view *p, const rnnrt_op *op);
+    void (*pack)(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
 };
-/* The classes that take the place of the host's: same checks, scratch of the device. */
-const rnnrt_op_class *class_of(int64_t kind);
+const op_entry *entry_of(int64_t kind);
+/* What a program's ops are here, by kind. */
+const rnnrt_op_class *const *device_classes();
 
 /* RNNRT_OK, or RNNRT_EUNSUPPORTED with the first op and why. */
 int32_t supports(const rnnrt_plan *plan, rnnrt_error *err);
