@@ -122,6 +122,7 @@ native = Extension(
     # what is named here travels in the sdist
     depends=[
         *HEADERS,
+        *sorted(glob("src_c/core/*.c") + glob("src_c/ops/*.c") + glob("src_c/kernels/isa/*.c")),
         *(str(p.relative_to(Path.cwd())) for p in cuda.every_file()),
         *CUDA_WHEEL,
         *glob("rnnrt/native/*.pxi"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .custom import given
-from .errors import BackendError, FormatError
+from .errors import FormatError
 from .format import proof as proofs
 from .format.reader import ModelFile, read
 from .model import Model, on_device
@@ -66,7 +66,9 @@ def load(
         Of products on a GPU: ``fp32`` (within 1e-5 of the CPU's), or ``tf32`` (faster, about 1e-3). The CPU always
         takes float32.
     threads
-        Threads of one call: 1. A model may be called from any number of threads at once.
+        Threads of one call on the CPU, with the caller's own: steps of large layers and large batches are shared
+        out, with the same bits. For single streams and sequences on cores that have nothing else to do; a service
+        with many streams had best stay at 1, where a model may be called from any number of threads at once.
     custom_objects
         Classes by name for cells and layers of your own, before those of :func:`rnnrt.register_cell` and
         :func:`rnnrt.register_layer`; see :mod:`rnnrt.custom`.
@@ -80,14 +82,10 @@ def load(
     BackendError
         The device or the kernel table (``RNNRT_ISA``) cannot be had, or the device cannot run a layer.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise BackendError(f"threads: expected a positive integer, got {threads!r}")
-    if threads > 1:
-        raise BackendError("threads: this version runs a call on one thread; run several calls side by side instead")
     name = os.fsdecode(os.fspath(path))
     with given(custom_objects):
         file = _convert_in_memory(name) if _is_keras(name) else read(name)
-        model = on_device(file, device, math)
+        model = on_device(file, device, math, threads)
     if verify:
         if file.proof is None:
             raise FormatError(f"{name}: the file carries no proof to verify")

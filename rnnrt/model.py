@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "TensorInfo", "on_device"]
 
+MOST_THREADS = 64  # of one call
+
 _log = logging.getLogger("rnnrt")
 
 
@@ -60,6 +62,7 @@ class Model(native.Program):
     kernels : name of the kernel table that it was packed for; of a plugin, its name.
     device : where it runs, ``cpu`` or ``cuda:0``.
     math : ``fp32`` or ``tf32``, see :func:`rnnrt.load`.
+    threads : of one call, see :func:`rnnrt.load`.
     """
 
     def __new__(cls, file: ModelFile, *args: Any, **kwargs: Any) -> Model:
@@ -72,8 +75,11 @@ class Model(native.Program):
         *,
         device: str = "cpu",
         math: str = "fp32",
+        threads: int = 1,
         hosts: dict[int, Any] | None = None,
     ) -> None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+            raise BackendError(f"threads: expected an integer from 1 to {MOST_THREADS}, got {threads!r}")
         if math not in backends.MATH:
             raise BackendError(f"math={math!r}: known are {', '.join(map(repr, backends.MATH))}")
         self.file = file
@@ -95,7 +101,9 @@ class Model(native.Program):
             self.graph.output_structure == 0,
             where.index,
             backends.MATH.index(math),
+            threads if on_cpu else 1,
         )
+        self.threads = threads
         self.device = str(where)
         self.math = "fp32" if on_cpu else math
         plan.weight_arrays.clear()  # packed by now
@@ -106,7 +114,7 @@ class Model(native.Program):
         device, math: as :func:`rnnrt.load` takes them; math stays as it is where None. Snapshots and states of
         sessions go from one to the other. Raises BackendError as :func:`rnnrt.load`.
         """
-        return on_device(self.file, device, math or self.math, self.plan.hosts)
+        return on_device(self.file, device, math or self.math, self.threads, self.plan.hosts)
 
     @property
     def inputs(self) -> list[TensorInfo]:
@@ -244,6 +252,7 @@ class Model(native.Program):
             ("Packed weights", size_text(memory["packed"])),
             ("State of a stream", size_text(memory["state"])),
             (f"Workspace of predict, batch {batch}, {shown} steps", size_text(memory["workspace"])),
+            *([("Threads of a call", str(self.threads))] if self.threads > 1 else []),
             ("Session", self.session_meaning + ("" if self.plan.streams else f"; not cut in time: {self._why()}")),
         ]
         return summary_table(layer_rows(self.graph), self.graph.name, totals, width)
@@ -271,6 +280,7 @@ class Model(native.Program):
             "kernels": self.kernels,
             "device": self.device,
             "math": self.math,
+            "threads": self.threads,
             "layers": [vars(r) for r in layer_rows(self.graph)],
             "proof": self.file.proof is not None,
         }
@@ -281,17 +291,17 @@ class Model(native.Program):
         return f"<rnnrt.Model {self.graph.name!r}: {ins} -> {outs}>"
 
 
-def on_device(file: ModelFile, device: str, math: str, hosts: dict[int, Any] | None = None) -> Model:
+def on_device(file: ModelFile, device: str, math: str, threads: int = 1, hosts: dict[int, Any] | None = None) -> Model:
     """A model on a device; with ``auto`` on a GPU where one can be had that does all its layers, else on the CPU."""
     if device != "auto":
-        return Model(file, device=device, math=math, hosts=hosts)
+        return Model(file, device=device, math=math, threads=threads, hosts=hosts)
     try:
-        return Model(file, device="cuda", math=math, hosts=hosts)
+        return Model(file, device="cuda", math=math, threads=threads, hosts=hosts)
     except (BackendError, MemoryError) as e:
         if math not in backends.MATH:
             raise
         _log.info("%s: device='auto' takes the CPU: %s", file.path, e)
-    return Model(file, math=math, hosts=hosts)
+    return Model(file, math=math, threads=threads, hosts=hosts)
 
 
 def bind_inputs(

@@ -18,9 +18,9 @@ RUNNABLE = [n for n in TABLES if n != "blas"]
 BITWISE = [n for n, t in TABLES.items() if t["bitwise_group"] > 0]
 
 
-def model_of(graph: Graph, weights: Mapping[str, np.ndarray], kernels: str | None = None) -> Model:
+def model_of(graph: Graph, weights: Mapping[str, np.ndarray], kernels: str | None = None, threads: int = 1) -> Model:
     """A model that was never in a file, on the kernel table of that name."""
-    return Model(ModelFile("memory", graph, weights, None, {}, 0, False), kernels)
+    return Model(ModelFile("memory", graph, weights, None, {}, 0, False), kernels, threads=threads)
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:

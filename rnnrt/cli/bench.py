@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         "cpu": cpu_name(),
         "device": facts["device"],
         "math": facts["math"],
-        "threads": 1,
+        "threads": facts["threads"],
         "steps": steps,
         "step": bench_step(model, args.seconds),
         "predict": [bench_predict(model, n, steps, args.seconds) for n in args.batch],

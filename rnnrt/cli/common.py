@@ -179,6 +179,9 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1 ..., or auto: a GPU if it can (default: cpu)"
     )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of one call, for large layers (default: 1)"
+    )
     parser.add_argument("--math", choices=("fp32", "tf32"), default="fp32", help="of a GPU's products (default: fp32)")
 
 
@@ -186,7 +189,7 @@ def load_model(args: argparse.Namespace) -> Any:
     """The model that a command's arguments name, on the device that they name."""
     import rnnrt
 
-    return rnnrt.load(args.model, device=args.device, math=args.math)
+    return rnnrt.load(args.model, device=args.device, math=args.math, threads=args.threads)
 
 
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:

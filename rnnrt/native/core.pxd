@@ -173,6 +173,8 @@ cdef extern from "include/rnnrt.h" nogil:
     void rnnrt_blas_install(void *, void *)
     int rnnrt_blas_installed()
     int64_t rnnrt_allocations()
+    void rnnrt_team_always(int)
+    void rnnrt_team_counts(int64_t *, int64_t *)
     const char *rnnrt_op_name(int)
     const char *rnnrt_activation_name(int)
     int RNNRT_EINVAL, RNNRT_ESHAPE, RNNRT_EID, RNNRT_EIDNAN, RNNRT_ENOMEM, RNNRT_EBUSY, RNNRT_EINTERRUPT

@@ -86,6 +86,18 @@ def allocations():
     return rnnrt_allocations()
 
 
+def share_always(bint on):
+    """For tests: models with threads share out all that they can, however little it is."""
+    rnnrt_team_always(on)
+
+
+def shared_parts():
+    """(parts of jobs that other threads could have run, those of them that they did run), in this process."""
+    cdef int64_t asked, missed
+    rnnrt_team_counts(&asked, &missed)
+    return asked, asked - missed
+
+
 def blas_installed():
     """Whether BLAS pointers were handed over."""
     return bool(rnnrt_blas_installed())

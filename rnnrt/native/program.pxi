@@ -60,7 +60,8 @@ cdef class Program:
         self.api = NULL
         self.model = NULL
 
-    def __init__(self, Backend backend, plan, inputs, outputs, kernels, bint single_output, int device=0, int math=0):
+    def __init__(self, Backend backend, plan, inputs, outputs, kernels, bint single_output, int device=0, int math=0,
+                 int threads=1):
         cdef rnnrt_plan p
         cdef rnnrt_model_options opt
         cdef rnnrt_error err
@@ -120,7 +121,7 @@ cdef class Program:
         p.weight_data = data
         opt.struct_size = sizeof(opt)
         opt.device = device
-        opt.threads = 1
+        opt.threads = threads
         opt.kernels = <const char *>name if kernels else NULL
         opt.math = math
         try:

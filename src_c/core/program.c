@@ -341,7 +341,12 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
     if (!kernels)
         return rnnrt_fail(err, RNNRT_EUNSUPPORTED, -1, 0, 0);
     const rnnrt_target host = {kernels, rnnrt_host_classes, &rnnrt_host_heap};
-    return rnnrt_program_make(plan, &host, out, err);
+    int32_t rc = rnnrt_program_make(plan, &host, out, err);
+    if (!rc && opt && opt->threads > 1 && !((*out)->team = rnnrt_team_create(opt->threads))) {
+        rnnrt_program_release(*out);
+        rc = rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
+    }
+    return rc;
 }
 
 void rnnrt_program_release(rnnrt_model *m)
@@ -353,6 +358,7 @@ void rnnrt_program_release(rnnrt_model *m)
         rnnrt_workspace_free(ws);
         ws = next;
     }
+    rnnrt_team_free(m->team);
     rnnrt_free(m->plan_memory);
     rnnrt_free(m->prepared);
     rnnrt_free(m->ops);

@@ -12,6 +12,7 @@ extern "C" {
 
 #include "../ops/op.h"
 #include "alloc.h"
+#include "threads.h"
 
 /* Where the values of runs live (weights are packed in host memory), and how much of them a tile should hold. */
 typedef struct rnnrt_heap {
@@ -67,6 +68,7 @@ struct rnnrt_model {
     int32_t fallible;            /* some op may fail after the first has run */
     rnnrt_workspace *free_list;  /* under the lock of lock.h */
     int64_t n_free;
+    _Atomic(rnnrt_team *) team;  /* NULL: calls run on one thread */
 };
 
 /* program.c */

@@ -35,6 +35,11 @@ void rnnrt_allocator_set(rnnrt_alloc_fn *alloc, rnnrt_free_fn *release, void *co
 /* Number of allocations so far: what "step never allocates" is tested with. */
 int64_t rnnrt_allocations(void);
 
+/* For tests: every model with threads shares out all it can, however little. */
+void rnnrt_team_always(int on);
+/* Parts of jobs that workers could have taken so far, and those that they came too late for. */
+void rnnrt_team_counts(int64_t *asked, int64_t *missed);
+
 /* Names of the ops in the order of their numbers, NULL past the end. */
 const char *rnnrt_op_name(int kind);
 /* Names of the activation functions, likewise. */

@@ -87,13 +87,13 @@ static void TYPED(dense_rows)(const rnnrt_run *run, const TYPED(made) *made, int
     const rnnrt_kernels *k = made->k;
     const T_DENSE *d = &made->dense;
     if (!rnnrt_rowwise(d->activation.kind)) {
-        TABLE(k)->dense(d, rows, x, d->inputs, y, d->outputs, 0, RNNRT_ALL_BLOCKS);
+        TYPED(rnnrt_dense)(run->team, k, d, rows, x, d->inputs, y, d->outputs);
         return;
     }
     int64_t n = d->outputs;
     REAL *scratch = (REAL *)run->scratch;
     if (d->activation.kind != RNNRT_ACT_GLU) {
-        TABLE(k)->dense(d, rows, x, d->inputs, y, n, 0, RNNRT_ALL_BLOCKS);
+        TYPED(rnnrt_dense)(run->team, k, d, rows, x, d->inputs, y, n);
         TABLE(run->kernels)->activate_rows(&d->activation, rows, n, y, n, y, n, scratch);
         return;
     }

@@ -4,6 +4,7 @@
 
 #include "../include/rnnrt_backend.h"
 #include "../kernels/kernels.h"
+#include "team.h"
 
 typedef enum rnnrt_op_kind {
 #define RNNRT_OP(id, name, cls) RNNRT_OP_##id,
@@ -63,6 +64,7 @@ typedef struct rnnrt_run {
     rnnrt_host_fn *host;         /* of the call; NULL where it has none */
     void *host_context;
     int64_t *op_ns;              /* of the call: a profile is asked for; else NULL */
+    rnnrt_team *team;            /* threads to share steps with; NULL: none */
 } rnnrt_run;
 
 typedef struct rnnrt_op_class {

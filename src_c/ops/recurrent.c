@@ -28,6 +28,11 @@ enum { W_KERNEL, W_RECURRENT, W_BIAS, W_COUNT, W_KERNEL_SCALE = W_COUNT, W_RECUR
 #define READING_ROWS 16
 #define CACHED_BYTES (1024 * 1024)
 
+/* Steps of one job of the threads: handing a job out costs as much as a step's meeting. */
+#define JOB_STEPS 16
+/* An integer product takes about so much less time than one of floats. */
+#define INT8_TIMES 4
+
 static int32_t kind_of(const rnnrt_op *op)
 {
     return op->desc->kind == RNNRT_OP_LSTM ? RNNRT_CELL_LSTM
@@ -60,8 +65,10 @@ typedef struct layout {
 
 #include "real32.h"
 #include "recurrent_body.h"
+#include "recurrent_loop_body.h"
 #include "real64.h"
 #include "recurrent_body.h"
+#include "recurrent_loop_body.h"
 
 int64_t rnnrt_recurrent_table_bytes(const rnnrt_plan_view *v, const rnnrt_op *op, const rnnrt_op *rows)
 {
