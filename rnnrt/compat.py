@@ -277,7 +277,11 @@ class Model:
     def _slices(self, x: Any, batch_size: int | None, steps: int | None) -> Iterator[Any]:
         arrays = _map(x, np.asarray) if self._nested(x) else np.asarray(x)
         leaves = _leaves(arrays) if self._nested(x) else [arrays]
-        lengths = {len(a) for a in leaves if a.ndim}
+        odd = next((a for a in leaves if not a.ndim or a.dtype.kind not in "biuf"), None)
+        if odd is not None:
+            what = f"a single {odd.dtype}" if not odd.ndim else f"dtype {odd.dtype}"
+            raise ShapeError(f"x: arrays of numbers with a batch axis are expected, got {what}")
+        lengths = {len(a) for a in leaves}
         if len(lengths) != 1:
             raise ShapeError(f"inputs of one length are expected, got lengths {sorted(lengths)}")
         rows = lengths.pop()
@@ -323,7 +327,10 @@ class Model:
             raise ValueError(f"batch_size: expected a positive integer, got {batch_size!r}")
         array_like = hasattr(x, "__array__") or isinstance(x, (list, tuple, dict))
         batches = self._slices(x, batch_size, steps) if array_like else _batches(x, steps)
-        return _join([self._run(b) for b in batches])
+        parts = [self._run(b) for b in batches]
+        if not parts:
+            raise ShapeError("predict needs at least one batch")
+        return _join(parts)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Outputs for one batch."""
@@ -356,8 +363,10 @@ class Model:
 
 def _batches(x: Any, steps: int | None) -> Iterator[Any]:
     """Batches of a generator or a sequence object, without what follows the inputs."""
-    count = len(x) if hasattr(x, "__len__") else None
-    source = (x[k] for k in range(count)) if count is not None and hasattr(x, "__getitem__") else iter(x)
+    indexed = hasattr(x, "__len__") and hasattr(x, "__getitem__")
+    if isinstance(x, (str, bytes)) or not (indexed or hasattr(x, "__iter__")):
+        raise ShapeError(f"x: arrays, or a generator of batches, are expected, got {type(x).__name__}")
+    source = (x[k] for k in range(len(x))) if indexed else iter(x)
     for k, batch in enumerate(source):
         if steps is not None and k >= steps:
             return

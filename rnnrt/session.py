@@ -37,6 +37,7 @@ def initial_rows(model: Model, count: int, given: Any) -> np.ndarray:
     wanted = [k for k, i in enumerate(infos) if i.role == "state"]
     if not wanted:
         raise StateError("this model has no state inputs; use set_state")
+    given = _by_input(given, {n: infos[k].name for n, k in _targets(model).items()})
     flat = flatten_inputs(list(range(len(infos))), given, [i.name for i in infos], wanted)
     slots = {s.name: s for s in model.plan.state_info}
     for k in wanted:
@@ -47,6 +48,26 @@ def initial_rows(model: Model, count: int, given: Any) -> np.ndarray:
             slot = slots[name]
             slot_view(values, slot)[...] = a.reshape(count, *slot.shape)
     return values
+
+
+def _targets(model: Model) -> dict[str, int]:
+    """State -> number of the one input that it starts from, where that input starts no other state."""
+    targets = model.plan.state_targets
+    names = [n for found in targets.values() for n in found]
+    return {found[0]: k for k, found in targets.items() if len(found) == 1 and names.count(found[0]) == 1}
+
+
+def _by_input(given: Any, inputs: Mapping[str, str]) -> Any:
+    """What a caller passed, with names of states (as :meth:`Session.get_state` has them) as names of inputs."""
+    if not isinstance(given, Mapping):
+        return given
+    out: dict[str, Any] = {}
+    for name, value in given.items():
+        wanted = inputs.get(name, name) if name not in inputs.values() else name
+        if wanted in out:
+            raise StateError(f"initial_state: {wanted!r} is given twice, by its own name and by that of its state")
+        out[wanted] = value
+    return out
 
 
 def slot_view(values: np.ndarray, slot: Any) -> np.ndarray:

@@ -157,6 +157,9 @@ def as_input(
     if str(a.dtype) not in accepts:
         if len(accepts) > 1 and a.dtype.kind in "biu":
             dtype = "int64"
+            if a.dtype == np.uint64 and int(a.max()) >= 1 << 63:
+                at = int(a.argmax())
+                raise ShapeError(f"input {name!r}, flat position {at}: id {int(a.flat[at])} is outside every table")
         with np.errstate(over="ignore", invalid="ignore"):
             a = a.astype(dtype)
     return np.require(a.reshape(fitted), requirements=["C", "A"])

@@ -19,6 +19,7 @@ from ..ir.ops import OPS
 from ..ir.ops.doubles import DOUBLE_OPS
 from ..ir.ops.host import HOST_OPS
 from ..ir.ops.masks import MASK_OPS
+from ..ir.ops.recurrent import RECURRENT_OPS
 from ..ir.ops.spec import check_attrs
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import Streamability, analyse, timed_tensors
@@ -35,6 +36,7 @@ _FLAGS = {
     "zero_output_for_mask": 8,
     "reset_after": 16,
 }
+_LOOPS = {*RECURRENT_OPS, "host_cell", "last_step"}
 _READS_IDS = ("embedding", "category_encoding")
 _ID_DTYPES = ("int32", "int64", "float32", "float64")
 _RANK = 8
@@ -103,7 +105,7 @@ class _Lowering:
         self.weight_arrays: list[np.ndarray] = []
         self.ops: list[list[int]] = []
         self.op_regions: list[int] = []
-        self.flat: dict[str, int] = {}
+        self.other: dict[str, int] = {}
         self.host_nodes: dict[int, str] = {}
         self.places: list[str] = []
         self.region_times: list[DimLike | None] = list(self.plan.times)
@@ -190,17 +192,30 @@ class _Lowering:
         self.places.append(place)
 
     def read(self, t: str, node: Node) -> int:
-        """The tensor as an op reads it: (batch, time) is rows of features to an op that does not walk the steps."""
+        """The tensor as an op reads it: (batch, time) is rows of features to an op that does not walk the steps.
+
+        To a loop axis 1 is time, also that of a collapsed sequence (the places of a ConvLSTM's last output).
+        """
+        if node.op in _LOOPS and not self.timed[t]:
+            return self.retimed(t, 1)
         if not (self.timed[t] and len(self.tensors[t].shape) == 2) or node.op in MASK_OPS:
             return self.index[t]
         if self.plan.times[self.plan.region_of[node.id]] is not None:
             return self.index[t]
-        if t not in self.flat:
+        return self.retimed(t, 0)
+
+    def mask(self, t: str, node: Node) -> int:
+        """The mask that an op reads."""
+        return self.index[t] if self.timed[t] or node.op not in _LOOPS else self.retimed(t, 1)
+
+    def retimed(self, t: str, timed: int) -> int:
+        """The tensor under another name, whose axis 1 is a time axis or is none."""
+        if t not in self.other:
             row = list(self.rows[self.index[t]])
-            row[2 + _RANK : 8 + _RANK] = [0, -1, self.index[self.root[t]], 0, 0, 0]
-            self.flat[t] = len(self.rows)
+            row[2 + _RANK : 8 + _RANK] = [0, -1, self.index[self.root[t]], 0, timed, 0]
+            self.other[t] = len(self.rows)
             self.rows.append(row)
-        return self.flat[t]
+        return self.other[t]
 
     def lower_node(self, node: Node, kinds: dict[str, int]) -> None:
         """A graph node as a program op."""
@@ -216,7 +231,7 @@ class _Lowering:
             node.name,
             {
                 "flags": sum(bit for name, bit in _FLAGS.items() if attrs.get(name)),
-                "mask": self.index[node.mask] if node.mask else -1,
+                "mask": -1 if node.mask is None else self.mask(node.mask, node),
                 "in": [self.read(t, node) for t in node.inputs],
                 "out": [self.index[t] for t in node.outputs],
                 "weight": self.weight_refs(node, roles),

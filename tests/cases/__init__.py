@@ -22,6 +22,7 @@ from . import (
     normalization,
     policies,
     shape,
+    sharing,
     simple_rnn,
     statistics,
     wiring,
@@ -49,6 +50,7 @@ _MODULES = (
     merging,
     wiring,
     conv_lstm,
+    sharing,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]

@@ -1,6 +1,6 @@
 """Activation layers: every function of each version, and the layers that are functions with parameters."""
 
-from .case import KERAS2, KERAS3, ROUNDED_CONSTANT, Input, Layer, functional, sequential
+from .case import KERAS2, KERAS3, Input, Layer, Tolerance, functional, sequential
 from .recurrent import ACTIVATIONS, double
 
 
@@ -40,12 +40,33 @@ def _layers(version, slope):
         list(layers),
         Input((None, 6), name="x"),
         versions=(version,),
-        double=ROUNDED_CONSTANT,
+        double=1e-11 if version == KERAS3 else 1e-7,  # Keras 2 rounds constants when it makes the layers
     )
 
 
 CASES = [
     *_functions(),
+    *(
+        functional(
+            f"activations/float64_layers_{version}",
+            [
+                Layer("ReLU", {"negative_slope": 0.3}, ("x",), "leaky"),
+                Layer("ReLU", {"negative_slope": exact, "max_value": 3 * exact}, ("x",), "leaky_max"),
+                Layer("ReLU", {"negative_slope": exact, "threshold": exact}, ("x",), "leaky_threshold"),
+                Layer("LeakyReLU", {slope: 0.1}, ("x",), "layer"),
+                Layer("ELU", {"alpha": exact}, ("x",), "elu"),
+            ],
+            ["leaky", "leaky_max", "leaky_threshold", "layer", "elu"],
+            Input((None, 6), dtype="float64", name="x"),
+            versions=(version,),
+            policy="float64",
+            gives="float64",
+            tolerance=Tolerance(1e-12, 1.0, "double arithmetic: constants as Keras rounds them"),
+            double=1e-12,
+        )
+        # Keras 2 rounds these to its floatx when it makes the layer, and writes them so
+        for version, slope, exact in ((KERAS3, "negative_slope", 0.3), (KERAS2, "alpha", 0.25))
+    ),
     _layers(KERAS3, "negative_slope"),
     _layers(KERAS2, "alpha"),
     functional(

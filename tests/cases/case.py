@@ -24,8 +24,8 @@ WEIGHTS = "weights"  # weights only, groups by layer name (Keras 2 save_weights(
 WEIGHTS_H5 = "weights_h5"  # weights only, *.weights.h5, + JSON
 
 
-#: for :attr:`Case.double`: gelu's square root of 2 and the slopes of leaky functions are float32 in float64 too
-ROUNDED_CONSTANT = 1e-7
+#: for :attr:`Case.double`: gelu's square root of 2 is a float32 in float64 too, rounded otherwise in each TensorFlow
+ROUNDED_GELU = 5e-8
 
 
 #: steps that are padding, row by row in turn: left, right, middle, alternating, none, all; by fifths of the length
@@ -59,7 +59,8 @@ class Layer:
     An argument may be a Layer itself (the cell of an RNN, the layer of a wrapper). inputs names what
     a functional model's layer is called on: a layer, an input, or ``name:k`` for output k of a layer. given:
     further arguments of the call (``initial_state``), lists of such tensors, or one (``mask``). call: arguments of
-    the call that are no tensors.
+    the call that are no tensors. A ``Shared`` layer is one object wherever its inner layer's name occurs, in nested
+    models too.
     """
 
     class_name: str
@@ -117,7 +118,7 @@ class Case:
         Draw large arrays on a grid of 1/256, so that the files stay small.
     double
         How near the float64 reference comes to Keras in float64, relative to max(1, |ref|). More where
-        Keras itself keeps a constant in float32 (:data:`ROUNDED_CONSTANT`).
+        Keras itself keeps a constant in float32 (:data:`ROUNDED_GELU`).
     """
 
     name: str

@@ -11,7 +11,23 @@ def _two(filters, size, **config):
     return Layer("ConvLSTM2D", {"filters": filters, "kernel_size": size, **config})
 
 
+_PLACES = {
+    "lstm": [Layer("LSTM", {"units": 3})],
+    "masked_stack": [
+        Layer("Masking"),
+        Layer("GRU", {"units": 3, "return_sequences": True}),
+        Layer("Dense", {"units": 3}),
+        Layer("SimpleRNN", {"units": 2, "go_backwards": True}),
+    ],
+    "both_ways": [Layer("Bidirectional", {"layer": Layer("GRU", {"units": 2, "return_sequences": True})})],
+}
+
 CASES = [
+    # the places of the last output are a sequence to the next layer
+    *(
+        sequential(f"conv_lstm/places_{name}", [_one(4, 3), *more], Input((None, 6, 2)))
+        for name, more in _PLACES.items()
+    ),
     sequential("conv_lstm/one", [_one(3, 3)], Input((None, 6, 2))),
     sequential("conv_lstm/one_sequences", [_one(2, 2, padding="same", return_sequences=True)], Input((None, 5, 3))),
     sequential("conv_lstm/one_strides", [_one(4, 3, strides=2, padding="same", use_bias=False)], Input((None, 7, 1))),

@@ -1,6 +1,6 @@
 """Dense on any rank, by itself and under TimeDistributed."""
 
-from .case import KERAS2, KERAS3, ROUNDED_CONSTANT, Input, Layer, sequential
+from .case import KERAS2, KERAS3, Input, Layer, sequential
 
 
 def _dense(**config):
@@ -53,14 +53,12 @@ CASES = [
         [_dense(units=4, activation=Layer("LeakyReLU", {"negative_slope": 0.1}))],
         Input((5,)),
         versions=(KERAS3,),
-        double=ROUNDED_CONSTANT,
     ),
     sequential(
         "dense/layer_as_activation_k2",
         [_dense(units=4, activation=Layer("LeakyReLU", {"alpha": 0.1}))],
         Input((5,)),
         versions=(KERAS2,),
-        double=ROUNDED_CONSTANT,
         layout="keras",
     ),
 ]

@@ -4,8 +4,7 @@ from .case import BOTH, H5, WEIGHTS_H5, ZIP, Input, Layer, Tolerance, functional
 from .recurrent import ACTIVATIONS, double
 
 _DOUBLE = Tolerance(1e-12, 1.0, "double arithmetic: the last digits alone differ")
-# a few constants of Keras are float32 in float64 too
-_CONSTANTS = Tolerance(1e-7, 1.0, "Keras keeps the constant in float32")
+_GELU = Tolerance(1e-7, 1.0, "Keras keeps gelu's constant in float32")
 _HALF = {
     "float16": Tolerance(2.0**-10, 1.0, "Keras's own distance from float64, or the last digit of float16"),
     "bfloat16": Tolerance(2.0**-7, 1.0, "Keras's own distance from float64, or the last digit of bfloat16"),
@@ -44,7 +43,7 @@ def _functions():
                 versions=(version,),
                 policy="float64",
                 gives="float64",
-                tolerance=_CONSTANTS if double(group) > 1e-11 else _DOUBLE,
+                tolerance=_GELU if double(group) > 1e-11 else _DOUBLE,
                 double=double(group),
             )
 
@@ -153,6 +152,58 @@ CASES = [
         gives="float64",
         tolerance=_DOUBLE,
         double=1e-12,
+    ),
+    _double(
+        "convolutions",
+        [
+            Layer("Conv1D", {"filters": 6, "kernel_size": 3, "padding": "causal", "activation": "elu"}),
+            Layer("SeparableConv1D", {"filters": 5, "kernel_size": 2, "padding": "same"}),
+            Layer("MaxPooling1D", {"pool_size": 2}),
+            Layer("GRU", {"units": 4}),
+        ],
+        Input((None, 3), dtype="float64"),
+        steps=8,
+    ),
+    _double(
+        "conv_lstm",
+        [Layer("ConvLSTM2D", {"filters": 3, "kernel_size": 2, "padding": "same"}), Layer("GlobalAveragePooling2D")],
+        Input((None, 4, 3, 2), dtype="float64"),
+        steps=3,
+    ),
+    _double(
+        "statistics",
+        [
+            Layer("Normalization", {"mean": [0.1, 0.7, -0.3], "variance": [0.3, 1.1, 0.9]}),
+            Layer("Rescaling", {"scale": 0.1, "offset": [0.3, 0.7, 0.1]}),
+            Layer("LayerNormalization", {"epsilon": 0.1}),
+            Layer("LSTM", {"units": 6, "return_sequences": True}),
+            Layer("GroupNormalization", {"groups": 2, "epsilon": 0.1}),
+            Layer("Dense", {"units": 4}),
+            Layer("UnitNormalization"),
+            Layer("PReLU", {"shared_axes": [1]}),
+        ],
+        Input((None, 3), dtype="float64"),
+    ),
+    *(
+        functional(
+            f"policies/float64_attention_{kind}",
+            [
+                Layer("GRU", {"units": 4, "return_sequences": True}, ("x",), "a"),
+                Layer(name, config, ("a", "a"), "attention"),
+                Layer("LSTM", {"units": 3}, ("attention",), "out"),
+            ],
+            "out",
+            Input((None, 3), dtype="float64", name="x"),
+            policy="float64",
+            gives="float64",
+            tolerance=_DOUBLE,
+            double=1e-12,
+        )
+        for kind, name, config in (
+            ("heads", "MultiHeadAttention", {"num_heads": 2, "key_dim": 3}),
+            ("additive", "AdditiveAttention", {}),
+            ("dot", "Attention", {"use_scale": True}),
+        )
     ),
     # Keras hands the layer float32 values: an Input is of its own dtype
     _double("of_float32_input", [Layer("LSTM", {"units": 4}), Layer("Dense", {"units": 2})], Input((None, 3))),

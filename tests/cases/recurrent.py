@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .case import BOTH, KERAS3, ROUNDED_CONSTANT, Case, Input, Layer, Tolerance, functional, sequential
+from .case import BOTH, KERAS3, ROUNDED_GELU, Case, Input, Layer, Tolerance, functional, sequential
 
 # (units, features, steps, batch): odd sizes on both sides of every vector width, T = 1, batch 1 and 7
 SIZES = [
@@ -60,8 +60,8 @@ _GRU_GATES = {"scale": 0.4, "steps": 4}
 
 
 def double(group: str) -> float:
-    """:attr:`Case.double` of a group: two of them have gelu and leaky_relu."""
-    return ROUNDED_CONSTANT if group in ("smooth", "more") else 1e-11
+    """:attr:`Case.double` of a group: one of them has gelu."""
+    return ROUNDED_GELU if group == "smooth" else 1e-11
 
 
 def sizes(family: str, class_name: str, **config: Any) -> Iterator[Case]:
@@ -157,8 +157,8 @@ def activations(family: str, class_name: str, roles: tuple[str, ...], **config: 
                     list(names),
                     Input((None, 4), name="x"),
                     versions=(version,),
-                    **(_GRU_GATES if (class_name, role) == ("GRU", "recurrent_activation") else _SETTINGS[group]),
                     double=double(group),
+                    **(_GRU_GATES if (class_name, role) == ("GRU", "recurrent_activation") else _SETTINGS[group]),
                 )
 
 

@@ -1,6 +1,6 @@
 """Functional graphs: shared layers, nested models, layers called again, inputs and outputs that coincide."""
 
-from .case import H5, KERAS2, KERAS3, ROUNDED_CONSTANT, ZIP, Input, Layer, functional
+from .case import H5, KERAS2, KERAS3, ROUNDED_GELU, ZIP, Input, Layer, functional
 
 _X, _Y = Input((None, 3), name="x"), Input((None, 3), name="y")
 _DENSE = Layer("Dense", {"units": 3, "activation": "tanh"}, ("x",), "dense")
@@ -152,8 +152,8 @@ def _operations(table: dict[str, str], where: str, **options) -> list:
             ],
             "out",
             Input((5, 3), name="x"),
+            double=ROUNDED_GELU if "gelu" in code else 1e-11,
             layout=H5 if "..." in code else "",  # tf_keras writes no Ellipsis to a .keras file
-            double=ROUNDED_CONSTANT if "leaky_relu" in code else 1e-11,
             **options,
         )
         for name, code in table.items()

@@ -151,3 +151,20 @@ def test_a_failed_call_leaves_the_state(stateful):
     with pytest.raises(rnnrt.ShapeError):
         model.predict(x[:, :10, [0, 0]])
     assert np.array_equal(model.predict(x[:, 10:]), rnnrt.load(MODELS / "sine_gru" / "model.h5").predict(x)[:, 10:])
+
+
+@pytest.mark.parametrize("wrong, says", [(None, "NoneType"), (object(), "object"), ("text", "str"), (3, "int")])
+def test_what_is_no_input_is_refused(digits, wrong, says):
+    with pytest.raises(rnnrt.ShapeError, match=f"arrays, or a generator of batches, are expected, got {says}"):
+        digits.predict(wrong)
+
+
+@pytest.mark.parametrize("wrong", [[None], [object()], {"x": None}, np.array([None]), np.array(["a"]), np.float32(3)])
+def test_what_holds_no_numbers_is_refused(digits, wrong):
+    with pytest.raises(rnnrt.ShapeError, match="arrays of numbers with a batch axis are expected"):
+        digits.predict(wrong)
+
+
+def test_a_generator_without_batches_is_refused(digits):
+    with pytest.raises(rnnrt.ShapeError, match="at least one batch"):
+        digits.predict(iter([]))

@@ -63,7 +63,7 @@ def test_one_word_one_function(version, names, tmp_path):
         ("3.0.0", "swish", "silu", ()),
         ("3.0.0", "hard_swish", "hard_silu", ()),
         ("3.0.0", "relu6", "relu_general", (6.0, 0.0, 0.0)),
-        ("3.0.0", "leaky_relu", "leaky_relu", (0.2,)),
+        ("3.0.0", "leaky_relu", "leaky_relu", (0.20000000298023224,)),
     ],
 )
 def test_words_that_depend_on_the_version(version, word, name, params, tmp_path):
@@ -98,7 +98,7 @@ def test_unknown_functions_are_never_guessed(version, value, tmp_path):
     [
         ("2.15.0", {"class_name": "LeakyReLU", "config": {"alpha": 0.125}}, "leaky_relu", (0.125,)),
         ("3.1.0", {"class_name": "LeakyReLU", "config": {"negative_slope": 0.125}}, "leaky_relu", (0.125,)),
-        ("2.15.0", {"class_name": "LeakyReLU", "config": {}}, "leaky_relu", (0.3,)),
+        ("2.15.0", {"class_name": "LeakyReLU", "config": {}}, "leaky_relu", (0.30000001192092896,)),
         (
             "3.1.0",
             {"class_name": "ReLU", "config": {"max_value": 6.0, "negative_slope": 0.5}},
@@ -119,7 +119,7 @@ def test_layers_as_activations(version, value, name, params, tmp_path):
     [
         (2, "LeakyReLU", {"alpha": 0.30000001192092896}, "leaky_relu", (0.30000001192092896,)),
         (3, "LeakyReLU", {"negative_slope": 0.25}, "leaky_relu", (0.25,)),
-        (2, "LeakyReLU", {}, "leaky_relu", (0.3,)),
+        (2, "LeakyReLU", {}, "leaky_relu", (0.30000001192092896,)),
         (2, "ReLU", {"max_value": None, "negative_slope": 0.0, "threshold": 0.0}, "relu", ()),
         (3, "ReLU", {"max_value": 2.0, "negative_slope": 0.5, "threshold": 1.0}, "relu_general", (2.0, 0.5, 1.0)),
         (2, "ELU", {"alpha": 0.5}, "elu", (0.5,)),

@@ -268,3 +268,7 @@ def test_state_inputs_of_a_decoder():
     s.reset(initial_state={"h0": h0, "c0": c0})
     assert same_bits(s.run(x)[0], want[0])
     assert not same_bits(model.session(batch_size=2).run(x)[0], want[0])
+    s.reset(initial_state={"decoder/h": h0, "c0": c0})
+    assert same_bits(s.run(x)[0], want[0])
+    with pytest.raises(rnnrt.StateError, match="'h0' is given twice"):
+        s.reset(initial_state={"decoder/h": h0, "h0": h0, "c0": c0})

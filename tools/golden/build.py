@@ -31,6 +31,7 @@ class Keras:
             self.module.mixed_precision.set_global_policy(policy or None)
         self.floatx = floatx
         self._known: list[dict[str, Any]] = [{}]  # layers by name, of each model that is being built
+        self.shared: dict[str, Any] = {}  # layers that several models hold, by name
 
     def tensor(self, array: np.ndarray) -> Any:
         """The backend's tensor: Keras 2 takes no arrays where a layer has several."""
@@ -52,6 +53,11 @@ class Keras:
             name = f"cudnn_{spec.class_name[5:].lower()}"
             source = importlib.import_module(f"tf_keras.src.layers.rnn.{name}")
             return getattr(source, spec.class_name)(**config)
+        if spec.class_name == "Shared":
+            inner = spec.config["layer"]
+            if inner.config["name"] not in self.shared:
+                self.shared[inner.config["name"]] = self.layer(inner)
+            return self.shared[inner.config["name"]]
         if spec.class_name == "Model":
             return self.model(spec.config["case"], self._known[-1])
         home = self.module if spec.class_name == "Sequential" else self.module.layers

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...errors import ConversionError, UnsupportedLayerError
 from ...ir.activations import Activation
 from .spec import LayerSpec
 
-__all__ = ["LAYER_ACTIVATIONS", "layer_activation", "parse_activation"]
+__all__ = ["LAYER_ACTIVATIONS", "layer_activation", "parse_activation", "rounded"]
 
 _ALL = {
     n: Activation(n) for n in ("linear", "tanh", "sigmoid", "relu", "softmax", "softplus", "softsign", "elu", "selu")
@@ -27,13 +29,14 @@ _KERAS3 = {
     **{
         n: Activation(n)
         for n in (
-            "exponential silu mish gelu leaky_relu celu glu hard_silu hard_tanh hard_shrink soft_shrink "
+            "exponential silu mish gelu celu glu hard_silu hard_tanh hard_shrink soft_shrink "
             "tanh_shrink log_sigmoid log_softmax squareplus sparse_plus sparse_sigmoid sparsemax"
         ).split()
     },
     "hard_sigmoid": Activation("hard_sigmoid_k3"),
     "swish": Activation("silu"),
     "hard_swish": Activation("hard_silu"),
+    "leaky_relu": Activation("leaky_relu", (float(np.float32(0.2)),)),
     "relu6": Activation("relu_general", (6.0, 0.0, 0.0)),
 }
 
@@ -79,7 +82,7 @@ def parse_activation(value: Any, spec: LayerSpec, path: str, key: str) -> Activa
             inner = dict(config)
             if spec.generation <= 2 and name == "LeakyReLU" and "alpha" in inner:
                 inner["negative_slope"] = inner.pop("alpha")
-            out = layer_activation(name, inner, f"{path}: {key}")
+            out = layer_activation(name, inner, f"{path}: {key}", spec.generation)
             axis = inner.get("axis", -1)
             if name == "Softmax" and axis not in (-1, [-1]):
                 raise UnsupportedLayerError(f"{path}: {key}: Softmax over the axis {axis}", path)
@@ -99,7 +102,12 @@ def _refusal(path: str, key: str, name: str, spec: LayerSpec) -> UnsupportedLaye
     )
 
 
-def layer_activation(class_name: str, config: dict[str, Any], path: str) -> Activation:
+def rounded(value: float) -> float:
+    """A constant that Keras hands to TensorFlow as a Python number: a float32, also in float64 models."""
+    return float(np.float32(value))
+
+
+def layer_activation(class_name: str, config: dict[str, Any], path: str, generation: int) -> Activation:
     """The activation of an activation layer (one of :data:`LAYER_ACTIVATIONS`) without weights."""
 
     def get(key: str, default: float) -> float:
@@ -114,11 +122,14 @@ def layer_activation(class_name: str, config: dict[str, Any], path: str) -> Acti
         return default if v is None else v
 
     if class_name == "ReLU":
-        params = (get("max_value", math.inf), get("negative_slope", 0.0), get("threshold", 0.0))
+        top, slope, threshold = get("max_value", math.inf), get("negative_slope", 0.0), get("threshold", 0.0)
+        if (top, threshold) == (math.inf, 0.0):
+            slope = rounded(slope)
+        params = (rounded(top) if generation >= 3 else top, slope, threshold)
         plain = params == (math.inf, 0.0, 0.0)
         return Activation("relu") if plain else Activation("relu_general", params)
     if class_name == "LeakyReLU":
-        return Activation("leaky_relu", (get("negative_slope", 0.3),))
+        return Activation("leaky_relu", (rounded(get("negative_slope", 0.3)),))
     if class_name == "ELU":
         return Activation("elu", (get("alpha", 1.0),))
     if class_name == "ThresholdedReLU":

@@ -79,6 +79,7 @@ def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str
         model = ModelSpec(config=dict(config), functional=class_name == "Functional", **common)
         if len(config["layers"]) > _MAX_LAYERS:
             raise ConversionError(f"{here}: {len(config['layers'])} layers")
+        _check_overwritten(config["layers"], generation, here)
         model.layers = [parse_layer(v, generation, version, inside) for v in config["layers"]]
         if not model.functional:
             open_merge(model, here)
@@ -129,6 +130,40 @@ def _directions(spec: LayerSpec) -> None:
     for attr, x, prefix in (("layer", layer, "forward_"), ("backward_layer", back, "backward_")):
         name = x.name.removeprefix("forward_" if attr == "layer" else "")
         spec.inner[attr] = replace(x, name=name if name.startswith(prefix) else prefix + name)
+
+
+def _check_overwritten(layers: list[Any], generation: int, place: str) -> None:
+    """Refuse what Keras 2 spoils in HDF5 files and JSON: a layer that a later nested model shares.
+
+    Both entries are one object there, so that its place in the nested model is written over that in this one.
+    """
+    if generation != 2:
+        return
+    waiting: dict[tuple[int, str], str] = {}
+    stack = [(v, False) for v in reversed(layers)]
+    while stack:
+        v, nested = stack.pop()
+        if isinstance(v, list):
+            stack += [(x, nested) for x in reversed(v)]
+        if not isinstance(v, dict):
+            continue
+        mark, nodes = v.get("shared_object_id"), str(v.get("inbound_nodes"))
+        if isinstance(mark, int) and mark < _LARGEST_MARK and "inbound_nodes" in v:
+            if not nested:
+                waiting[mark, nodes] = str(v.get("name"))[:80]
+            elif (mark, nodes) in waiting:
+                raise UnsupportedLayerError(
+                    f"{place}/{waiting[mark, nodes]}: it is shared with a nested model, and Keras 2 wrote its place "
+                    "there over its place here; save the model as .keras, or keep that layer inside the nested model",
+                    waiting[mark, nodes],
+                )
+        config = v.get("config")
+        if isinstance(config, dict) and isinstance(config.get("layers"), list):
+            stack.append((config["layers"], True))
+
+
+#: HDF5 files and JSON count shared objects; ``.keras`` files name them by their address, and are as they should be
+_LARGEST_MARK = 1 << 24
 
 
 def _check_names(model: ModelSpec, place: str) -> None:

@@ -19,6 +19,7 @@ from .call import LayerCall, Value
 from .graph import GraphBuilder, flatten
 from .layers import REGISTRY
 from .operations import is_operation
+from .sharing import one_of_equals, refuse_shared_states, repeats
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
 from .weights import load
 
@@ -192,9 +193,13 @@ def assemble(source: Source, inputs: Any = None, outputs: Any = None) -> Assembl
     # a nested model's arrays lie together, also those of an output that nobody reads
     top = {p.split("/")[0] for p, leaf in builder.leaves.items() if any(f"{p}.{x.role}" in used for x in leaf.parts)}
     keep = {p: leaf for p, leaf in builder.leaves.items() if p.split("/")[0] in top}
-    weights = load(model, keep, source.weights, _weighted, source.path)
+    same = repeats(model)
+    weights = load(model, keep, source.weights, _weighted, source.path, same)
     nodes = _with_layout_attrs(nodes, keep)
-    weights = {k: v for k, v in weights.items() if k in used}
+    one = one_of_equals(keep.values(), weights, same)
+    refuse_shared_states(nodes, one)
+    nodes = [replace(n, weights={r: one.get(w, w) for r, w in n.weights.items()}) for n in nodes]
+    weights = {k: v for k, v in weights.items() if k in {one.get(w, w) for w in used}}
     tensors = {t: builder.tensors[t] for t in (*order, *(t for n in nodes for t in n.outputs))}
     graph = Graph(
         name=model.name,

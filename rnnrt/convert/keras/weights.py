@@ -7,7 +7,7 @@ of them the trainable arrays first, then the others. ``.keras`` files go by clas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,14 +79,17 @@ def attention_parts(spec: LayerSpec) -> dict[str, LayerSpec]:
     }
 
 
-def children(spec: LayerSpec) -> Iterator[tuple[LayerSpec, str, tuple[str, ...]]]:
-    """(layer, path below, folders below) of what a model or wrapper holds."""
+def children(spec: LayerSpec, skipped: Sequence[str] = ()) -> Iterator[tuple[LayerSpec, str, tuple[str, ...]]]:
+    """(layer, path below, folders below) of what a model or wrapper holds.
+
+    skipped: layers of a model that were saved before; Keras 2 does not count them.
+    """
     if isinstance(spec, ModelSpec):
         counts: dict[str, int] = {}
         for layer in spec.layers:
             folder = snake_case(layer.class_name)
             n = counts.get(folder, 0)
-            counts[folder] = n + 1
+            counts[folder] = n + (spec.generation >= 3 or layer.name not in skipped)
             yield layer, layer.name, ("layers", f"{folder}_{n}" if n else folder)
     elif spec.class_name == "TimeDistributed" and "layer" in spec.inner:
         yield spec.inner["layer"], spec.inner["layer"].name, ("layer",)
@@ -227,6 +230,18 @@ def _match(spec: LayerSpec, leaves: list[Leaf], stored: list[StoredArray], keras
     return out
 
 
+def _of_top(
+    spec: LayerSpec, leaves: list[Leaf], stored: list[StoredArray], keras1: bool, same: dict[str, str]
+) -> list[tuple[Leaf, Layout, list[StoredArray]]]:
+    """The leaves of one top-level layer with their arrays; one that occurs twice in it is stored once."""
+    first = {leaf.path: first_place(leaf.path, same) for leaf in leaves}
+    once = [leaf for leaf in leaves if first[leaf.path] not in first or first[leaf.path] == leaf.path]
+    if len(once) < len(leaves) and sum(len(leaf.parts) for leaf in leaves) == len(stored):
+        once = leaves  # not the same after all
+    found = _match(spec, once, stored, keras1, spec.name)
+    return [(leaf, *found.get(leaf.path, found.get(first[leaf.path]))) for leaf in leaves]
+
+
 def _explain(order: list[_Slot], stored: list[StoredArray], choice: dict) -> None:
     for (leaf, k, _), array in zip(order, stored):
         part = choice[leaf.path].parts[k]
@@ -237,6 +252,16 @@ def _explain(order: list[_Slot], stored: list[StoredArray], choice: dict) -> Non
             )
     names = [a.name for a in stored]
     raise ConversionError(f"{order[0][0].path}: the arrays {names} do not fit the layer in any known order")
+
+
+def first_place(path: str, same: dict[str, str]) -> str:
+    """The path under which a layer was met first; its own where it was not met before."""
+    parts = path.split("/")
+    for k in range(len(parts), 0, -1):
+        head = "/".join(parts[:k])
+        if head in same:
+            return "/".join([same[head], *parts[k:]])
+    return path
 
 
 # ---- whole files --------------------------------------------------------------------------------
@@ -292,11 +317,13 @@ def load(
     stored: OrderedWeights | PathWeights,
     weighted: Callable[[LayerSpec], bool | None],
     place: str,
+    same: dict[str, str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Every declared weight in its layer's dtype (bfloat16 as bits), C-contiguous, in Keras's orientation.
 
     Sets ``chosen`` of each leaf. weighted tells of a layer class whether it may hold weights (None: not
-    known). Raises ConversionError with the weight's name where the file does not fit.
+    known). same: layers that were met before, by path (:func:`.sharing.repeats`). Raises ConversionError with
+    the weight's name where the file does not fit.
     """
     out: dict[str, np.ndarray] = {}
     with np.errstate(over="ignore"):
@@ -308,33 +335,57 @@ def load(
                     continue
                 if layer.name not in pairs:
                     raise ConversionError(f"{layer.name}: no weights for this layer in {place}")
-                found = _match(layer, mine, pairs[layer.name], stored.keras1, layer.name)
-                for leaf in mine:
-                    out.update(_take(leaf, *found[leaf.path]))
+                for leaf, layout, arrays in _of_top(layer, mine, pairs[layer.name], stored.keras1, same or {}):
+                    out.update(_take(leaf, layout, arrays))
         else:
-            for leaf, folders in _folders(model, "", (), leaves):
-                arrays = stored.arrays((*folders, *leaf.vars_at)) or stored.arrays(_private(folders, leaf))
-                own = Layout("", tuple(leaf.parts), _as_is(leaf.parts))
-                fits = [x for x in (own, *leaf.layouts) if [p.shape for p in x.parts] == [a.shape for a in arrays]]
-                if not fits and len(arrays) != len(leaf.parts):
+            found = _by_folders(model, leaves, stored, {})
+            if same and any(layout is None for _, layout, _, _ in found):
+                found = _by_folders(model, leaves, stored, same)
+            for leaf, layout, arrays, folders in found:
+                if layout is None and len(arrays) != len(leaf.parts):
                     raise ConversionError(
                         f"{leaf.path}: {len(leaf.parts)} arrays expected in "
                         f"{'/'.join((*folders, *leaf.vars_at))}, the file has {len(arrays)}"
                     )
-                out.update(_take(leaf, fits[0] if fits else own, arrays))
+                out.update(_take(leaf, layout or _own(leaf), arrays))
+    return out
+
+
+_Found = tuple[Leaf, "Layout | None", list[StoredArray], tuple[str, ...]]
+
+
+def _own(leaf: Leaf) -> Layout:
+    return Layout("", tuple(leaf.parts), _as_is(leaf.parts))
+
+
+def _by_folders(model: ModelSpec, leaves: dict[str, Leaf], stored: PathWeights, same: dict[str, str]) -> list[_Found]:
+    """The leaves with the layout (None: none fits), arrays and folders that the file has for them.
+
+    same: layers whose arrays lie at another path, since they are the same layer.
+    """
+    out: list[_Found] = []
+    places = dict(_folders(model, "", (), same))
+    for leaf in leaves.values():
+        folders = places.get(first_place(leaf.path, same), ())
+        arrays = stored.arrays((*folders, *leaf.vars_at)) or stored.arrays(_private(folders, leaf))
+        shapes = [a.shape for a in arrays]
+        fits = (x for x in (_own(leaf), *leaf.layouts) if [p.shape for p in x.parts] == shapes)
+        out.append((leaf, next(fits, None), arrays, folders))
     return out
 
 
 def _private(folders: tuple[str, ...], leaf: Leaf) -> tuple[str, ...]:
     """The folder of an attribute that began with an underscore: ``_query_dense``, until some Keras 3."""
-    return (*folders[:-1], f"_{folders[-1]}", *leaf.vars_at)
+    return (*folders[:-1], f"_{''.join(folders[-1:])}", *leaf.vars_at)
 
 
 def _folders(
-    spec: LayerSpec, path: str, folders: tuple[str, ...], leaves: dict[str, Leaf]
-) -> Iterator[tuple[Leaf, tuple[str, ...]]]:
-    if path in leaves:
-        yield leaves[path], folders
-        return
-    for c, name, below in children(spec):
-        yield from _folders(c, f"{path}/{name}" if path else name, (*folders, *below), leaves)
+    spec: LayerSpec, path: str, folders: tuple[str, ...], same: dict[str, str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(path, folders) of every layer that is saved, which those in ``same`` are not."""
+    skipped = [name for c, name, _ in children(spec) if (f"{path}/{name}" if path else name) in same]
+    for c, name, below in children(spec, skipped):
+        here = f"{path}/{name}" if path else name
+        if here not in same:
+            yield here, (*folders, *below)
+            yield from _folders(c, here, (*folders, *below), same)

@@ -26,25 +26,25 @@ def activation(c: LayerCall) -> list[Value]:
 @layer("ReLU", options=LAYER_ACTIVATIONS["ReLU"], per_step=True)
 def relu(c: LayerCall) -> list[Value]:
     """x >= threshold: min(x, max_value), else negative_slope * (x - threshold)."""
-    return _apply(c, layer_activation("ReLU", c.spec.config, c.path))
+    return _apply(c, layer_activation("ReLU", c.spec.config, c.path, c.spec.generation))
 
 
 @layer("LeakyReLU", options=LAYER_ACTIVATIONS["LeakyReLU"], per_step=True)
 def leaky_relu(c: LayerCall) -> list[Value]:
     """The layer's default slope is 0.3, the function's 0.2."""
-    return _apply(c, layer_activation("LeakyReLU", c.spec.config, c.path))
+    return _apply(c, layer_activation("LeakyReLU", c.spec.config, c.path, c.spec.generation))
 
 
 @layer("ELU", options=LAYER_ACTIVATIONS["ELU"], per_step=True)
 def elu(c: LayerCall) -> list[Value]:
     """alpha * (exp(x) - 1) below zero."""
-    return _apply(c, layer_activation("ELU", c.spec.config, c.path))
+    return _apply(c, layer_activation("ELU", c.spec.config, c.path, c.spec.generation))
 
 
 @layer("ThresholdedReLU", options=LAYER_ACTIVATIONS["ThresholdedReLU"], per_step=True)
 def thresholded_relu(c: LayerCall) -> list[Value]:
     """x where x > theta, else 0 (Keras 1 and 2)."""
-    return _apply(c, layer_activation("ThresholdedReLU", c.spec.config, c.path))
+    return _apply(c, layer_activation("ThresholdedReLU", c.spec.config, c.path, c.spec.generation))
 
 
 @layer("Softmax", options=(*LAYER_ACTIVATIONS["Softmax"], "robust_masking"), per_step=True, note="neighbouring axes")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ....errors import ConversionError
+from ..activations import rounded
 from ..call import LayerCall, Value
 from ..masks import join_masks
 from ..weights import Part, attention_parts
@@ -131,7 +132,7 @@ def multi_head_attention(c: LayerCall) -> list[Value]:
     masks, attrs = _masks(c, given, isinstance(key, Value))
     attrs |= {
         "heads": heads,
-        "factor": 1.0 / math.sqrt(width),
+        "factor": rounded(1.0 / math.sqrt(width)) if c.spec.generation >= 3 else 1.0 / math.sqrt(width),
         "causal": _call_flag(c, "use_causal_mask"),
         "masked": _masked(c, scores),
         "return_scores": scores,

@@ -165,6 +165,11 @@ def _masked_floats(c: LayerCall) -> Value:
     return c.floats(x)
 
 
+def _rounded(a: np.ndarray) -> np.ndarray:
+    """Python's numbers as TensorFlow takes them: float32, also in float64 models; NumPy arrays keep their dtype."""
+    return a.astype(np.float32).astype(np.float64)
+
+
 @layer("Normalization", options=("axis", "mean", "variance", "invert"), weighted=True, mask="pass_keras3")
 def normalization(c: LayerCall) -> list[Value]:
     """(x - mean) / max(sqrt(variance), 1e-7) with adapted or given statistics, or the inverse."""
@@ -181,6 +186,8 @@ def normalization(c: LayerCall) -> list[Value]:
         attrs["scalar"] = scalar
         return c.emit("normalization", [x], attrs, {r: names[r] for r in ("mean", "variance")})
     given = [floats_of(c, key, math.nan) for key in ("mean", "variance")]
+    if c.spec.generation >= 3:
+        given = [_rounded(a) for a in given]
     if any(a.size > 1 for a in given):
         shape = lengths_of(c, x, axes)
         try:
@@ -197,7 +204,9 @@ def normalization(c: LayerCall) -> list[Value]:
 def rescaling(c: LayerCall) -> list[Value]:
     """x * scale + offset; each is a number, or one for each place of the last axis."""
     x = _masked_floats(c)
-    given = [floats_of(c, "scale", 1.0), floats_of(c, "offset", 0.0)]
+    keys = ("scale", "offset")
+    given = [floats_of(c, key, default) for key, default in zip(keys, (1.0, 0.0))]
+    given = [a if isinstance(c.get(key), dict) else _rounded(a) for key, a in zip(keys, given)]
     axes = (len(c.tensor(x).shape) - 1,)
     if any(a.size > 1 for a in given):
         n = c.features(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....ir.activations import Activation
+from ..activations import rounded
 from ..call import LayerCall, Value
 from ..joining import agree_axes, cast, same_dtype
 from ..masks import mask_op
@@ -164,7 +165,7 @@ def activate(c: LayerCall, x: Any, function: Activation) -> Value:
 
 def leaky_relu(c: LayerCall, x: Any, slope: Any = 0.2) -> Value:
     """slope * x below zero."""
-    return activate(c, x, Activation("leaky_relu", (float(literal(c, slope)),)))
+    return activate(c, x, Activation("leaky_relu", (rounded(literal(c, slope)),)))
 
 
 def elu(c: LayerCall, x: Any, alpha: Any = 1.0) -> Value:
