@@ -239,7 +239,8 @@ def _of_top(
     if len(once) < len(leaves) and sum(len(leaf.parts) for leaf in leaves) == len(stored):
         once = leaves  # not the same after all
     found = _match(spec, once, stored, keras1, spec.name)
-    return [(leaf, *found.get(leaf.path, found.get(first[leaf.path]))) for leaf in leaves]
+    places = [leaf.path if leaf.path in found else first[leaf.path] for leaf in leaves]
+    return [(leaf, *found[place]) for leaf, place in zip(leaves, places)]
 
 
 def _explain(order: list[_Slot], stored: list[StoredArray], choice: dict) -> None:
@@ -338,16 +339,16 @@ def load(
                 for leaf, layout, arrays in _of_top(layer, mine, pairs[layer.name], stored.keras1, same or {}):
                     out.update(_take(leaf, layout, arrays))
         else:
-            found = _by_folders(model, leaves, stored, {})
-            if same and any(layout is None for _, layout, _, _ in found):
-                found = _by_folders(model, leaves, stored, same)
-            for leaf, layout, arrays, folders in found:
-                if layout is None and len(arrays) != len(leaf.parts):
+            placed = _by_folders(model, leaves, stored, {})
+            if same and any(fit is None for _, fit, _, _ in placed):
+                placed = _by_folders(model, leaves, stored, same)
+            for leaf, fit, arrays, folders in placed:
+                if fit is None and len(arrays) != len(leaf.parts):
                     raise ConversionError(
                         f"{leaf.path}: {len(leaf.parts)} arrays expected in "
                         f"{'/'.join((*folders, *leaf.vars_at))}, the file has {len(arrays)}"
                     )
-                out.update(_take(leaf, layout or _own(leaf), arrays))
+                out.update(_take(leaf, fit or _own(leaf), arrays))
     return out
 
 
