@@ -30,16 +30,20 @@ def builder() -> ModuleType:
     return module
 
 
+def folder() -> Path:
+    """Where objects and libraries over the emulation are kept."""
+    writable = os.access(ROOT / "build" if (ROOT / "build").exists() else ROOT, os.W_OK)
+    return (ROOT / "build" if writable else Path(tempfile.gettempdir())) / f"cuda-emulated-{os.getuid()}"
+
+
 @functools.cache
 def library() -> Path:
     """The emulated plugin; skips where there is no compiler for it."""
     build = builder()
     if build.find_cxx() is None:
         pytest.skip("the emulated CUDA plugin needs g++ to be built")
-    writable = os.access(ROOT / "build" if (ROOT / "build").exists() else ROOT, os.W_OK)
-    folder = (ROOT / "build" if writable else Path(tempfile.gettempdir())) / f"cuda-emulated-{os.getuid()}"
-    target = folder / "librnnrt_cudaemu.so"
-    build.build(target, emulated=True, objects=folder)
+    target = folder() / "librnnrt_cudaemu.so"
+    build.build(target, emulated=True, objects=folder())
     return target
 
 

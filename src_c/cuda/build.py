@@ -215,9 +215,7 @@ def build(target: Path, *, emulated: bool = False, strict: bool = False, objects
     werror = ["-Werror"] if strict else []
     jobs = [(p, [*cc, *C_FLAGS, *werror, *include]) for p in host_sources()]
     if emulated:
-        emulation = [*cxx, *EMULATED_FLAGS, *werror, "-I", str(SRC / "cuda" / "emu"), *include]
-        jobs += [(p, [*emulation, "-x", "c++"]) for p in cuda_sources()]
-        jobs += [(p, emulation) for p in emulation_sources()]
+        jobs += _emulated_jobs(cuda_sources(), werror)
         version = _run([*cxx, "--version"]).splitlines()[0]
         link = [*cxx, "-shared", "-pthread"]
     else:
@@ -232,6 +230,21 @@ def build(target: Path, *, emulated: bool = False, strict: bool = False, objects
     if spills:
         raise BuildError("kernels that keep registers in memory:\n" + "\n".join(spills))
     return said + _link(target, [*link, *map(str, made)], made)
+
+
+def _emulated_jobs(sources: Sequence[Path], flags: Sequence[str]) -> list[tuple[Path, list[str]]]:
+    """These .cu with these flags, and the emulation without: its objects serve every build."""
+    cxx = os.environ.get("CXX", "g++").split()
+    base = [*cxx, *EMULATED_FLAGS, "-I", str(SRC / "cuda" / "emu"), "-I", str(SRC)]
+    return [*((p, [*base, *flags, "-x", "c++"]) for p in sources), *((p, base) for p in emulation_sources())]
+
+
+def emulate(target: Path, sources: Sequence[Path], flags: Sequence[str] = (), *, objects: Path) -> None:
+    """Make a library of some .cu over the emulation: for tests that call kernels directly."""
+    cxx = os.environ.get("CXX", "g++").split()
+    version = _run([*cxx, "--version"]).splitlines()[0]
+    made, _ = _compile(_emulated_jobs(sources, flags), objects, version)
+    _link(target, [*cxx, "-shared", "-pthread", *map(str, made)], made)
 
 
 def _link(target: Path, command: list[str], made: list[Path]) -> str:

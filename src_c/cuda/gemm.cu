@@ -1,8 +1,6 @@
 /* Three kernels: tiles by FFMA, tiles by tensor cores, and few rows, where reading w is all the work. */
 #include "gemm.cuh"
 
-#include <atomic>
-
 #include "activations.cuh"
 #include "gemm_tiles.cuh"
 #include "launch.cuh"
@@ -209,27 +207,18 @@ bool in_fours(const void *p, int64_t a, int64_t b, int64_t c, int64_t d)
     return ((uintptr_t)p | (uintptr_t)((a | b | c | d) * (int64_t)sizeof(float))) % 16 == 0;
 }
 
-/* What this device is, asked once: sm * 65536 + multiprocessors. */
 cudaError_t device_kind(int *arch, int *multiprocessors)
 {
-    static std::atomic<int> known[16];
-    int d = 0, major = 0, minor = 0, n = 0;
+    int d = 0, major = 0, minor = 0;
     cudaError_t e = cudaGetDevice(&d);
-    if (e)
-        return e;
-    int v = d < 16 ? known[d].load(std::memory_order_relaxed) : 0;
-    if (!v) {
-        if ((e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, d)) ||
-            (e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, d)) ||
-            (e = cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, d)))
-            return e;
-        v = (major * 10 + minor) << 16 | n;
-        if (d < 16)
-            known[d].store(v, std::memory_order_relaxed);
-    }
-    *arch = v >> 16;
-    *multiprocessors = v & 0xffff;
-    return cudaSuccess;
+    if (!e)
+        e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, d);
+    if (!e)
+        e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, d);
+    if (!e)
+        e = cudaDeviceGetAttribute(multiprocessors, cudaDevAttrMultiProcessorCount, d);
+    *arch = major * 10 + minor;
+    return e;
 }
 
 } // namespace

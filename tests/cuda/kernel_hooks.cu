@@ -3,11 +3,22 @@
 
 #include <vector>
 
-#include "recurrent.cuh"
+#include "cuda/device.cuh"
+#include "cuda/recurrent.cuh"
 
 using namespace rnnrt;
 
 #define HOOK extern "C" __attribute__((visibility("default")))
+
+int rnnrt_planted = -1;
+
+/* The bugs that can be planted, each name followed by a blank. */
+HOOK const char *rnnrt_test_mutants()
+{
+#define NAME(name) #name " "
+    return RNNRT_MUTANTS(NAME);
+}
+HOOK void rnnrt_test_plant(int mutant) { rnnrt_planted = mutant; }
 
 namespace {
 

@@ -42,6 +42,8 @@ class Kernels:
         self.lib.rnnrt_emu_set.argtypes = [ctypes.c_char_p, n]
         self.lib.rnnrt_emu_get.argtypes = [ctypes.c_char_p]
         self.lib.rnnrt_emu_get.restype = n
+        self.lib.rnnrt_test_mutants.restype = ctypes.c_char_p
+        self.mutants: list[str] = self.lib.rnnrt_test_mutants().decode().split()
 
     def set(self, **settings: int) -> None:
         for name, value in settings.items():
@@ -49,6 +51,10 @@ class Kernels:
 
     def get(self, name: str) -> int:
         return int(self.lib.rnnrt_emu_get(name.encode()))
+
+    def plant(self, mutant: str | None) -> None:
+        """One of ``mutants``, or none."""
+        self.lib.rnnrt_test_plant(-1 if mutant is None else self.mutants.index(mutant))
 
     def _check(self, code: int) -> None:
         if code:
@@ -135,9 +141,8 @@ class Gemm:
             wb = w[b * self.w_batch :]
             lines = self.n if self.transposed else self.k
             width = self.k if self.transposed else self.n
-            matrix = np.stack([wb[i * self.w_stride : i * self.w_stride + width] for i in range(lines)]).astype(
-                np.float64
-            )
+            taken = [wb[i * self.w_stride : i * self.w_stride + width] for i in range(lines)]
+            matrix = np.array(taken, np.float64).reshape(lines, width)
             matrix = matrix.T if self.transposed else matrix
             for r in range(self.rows):
                 o, i = divmod(r, self.inner)
@@ -268,12 +273,16 @@ def reference(c: Cell, r: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compare(c: Cell, r: Run, y: np.ndarray, rows: np.ndarray, limit: float) -> float:
-    """The largest error, which must be below the limit; has_output and the neighbour's word must be exact."""
+    """The largest error against the largest value (1 at least), which must be below the limit.
+
+    has_output and the neighbour's word must be exact.
+    """
     want_y, want_rows = reference(c, r)
     n = c.row - 2
     if r.mask is not None:
         assert np.array_equal(rows[:, -2].view(np.int32), want_rows[:, -2].astype(np.int32)), "has_output"
     assert np.array_equal(rows[:, -1], r.rows[:, -1]), "a word that is nobody's"
     error = max(float(np.abs(y - want_y).max()), float(np.abs(rows[:, :n] - want_rows[:, :n]).max()))
+    error /= max(1.0, float(np.abs(want_y).max()), float(np.abs(want_rows[:, :n]).max()))
     assert error <= limit, f"error {error:.3g}"
     return error
