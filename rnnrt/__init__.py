@@ -27,13 +27,13 @@ from .info import __version__, devices, info
 from .loading import load
 from .model import Model, TensorInfo
 from .native._native import DeviceArray
-from .session import Session
-from .streams.pool import Pool
-from .verify import VerifyReport, verify
 
 if TYPE_CHECKING:
     from . import stores
     from .convert.report import CheckReport, ConversionReport
+    from .session import Session
+    from .streams.pool import Pool
+    from .verify import VerifyReport, verify
 
 __all__ = [
     "BackendError",
@@ -74,13 +74,28 @@ def convert(src: Any, dst: Any = None, **options: Any) -> ConversionReport:
     return run(src, dst, load=load, **options)
 
 
-def __getattr__(name: str) -> Any:
-    """``rnnrt.stores``, loaded when it is first asked for."""
-    if name == "stores":
-        from importlib import import_module
+_LATER = {
+    "Pool": ".streams.pool",
+    "Session": ".session",
+    "VerifyReport": ".verify",
+    "stores": ".stores",
+    "verify": ".verify",
+}
 
-        return import_module(".stores", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    """Names that loading and ``predict`` do not need, imported when they are first asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(_LATER[name], __name__)
+    if name == "stores":
+        return module
+    if _LATER[name] == ".verify":
+        globals()["verify"] = module.verify  # the import has put the module there
+    globals()[name] = found = getattr(module, name)
+    return found
 
 
 def check(src: Any, **options: Any) -> CheckReport:

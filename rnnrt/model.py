@@ -1,8 +1,10 @@
-"""Model: a converted file, ready to run."""
+"""Model: a converted file, ready to run.
+
+What loading and ``predict`` do not need is imported where it is used: a process that starts often pays for little.
+"""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,26 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backends
-from .custom.host import hosts_of
 from .errors import BackendError, ShapeError, StateError
 from .format.reader import ModelFile
-from .ir.passes.layers import layer_rows, parameter_count
 from .native import _native as native
 from .planner.lower import lower
 from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
-from .session import Session
-from .snapshot import SnapshotCodec
 from .structure import as_input, flatten_inputs, nest, place_of, shape_text
-from .summary import size_text, summary_table
 
 if TYPE_CHECKING:
+    from .session import Session
+    from .snapshot import SnapshotCodec
     from .streams.pool import Pool
 
 __all__ = ["Model", "TensorInfo", "on_device"]
 
 MOST_THREADS = 64  # of one call
-
-_log = logging.getLogger("rnnrt")
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,8 @@ class Model(native.Program):
         if hosts is not None:
             plan.hosts.update(hosts)
         elif plan.host_nodes:
+            from .custom.host import hosts_of
+
             made = hosts_of(file.graph, file.weights)
             plan.hosts.update({op: made[node] for op, node in plan.host_nodes.items()})
         super().__init__(
@@ -182,6 +181,8 @@ class Model(native.Program):
             raise StateError("session: id= and store= go together")
         if store is not None:
             return store.session(self, id, batch_size, initial_state=initial_state, state=state)
+        from .session import Session
+
         if state is None:
             return Session(self, batch_size, initial_state=initial_state)
         rows = self.snapshots.unpack(state)
@@ -222,6 +223,8 @@ class Model(native.Program):
     @cached_property
     def snapshots(self) -> SnapshotCodec:
         """Rows of this model <-> bytes; made when the first snapshot is taken, since it hashes the weights."""
+        from .snapshot import SnapshotCodec
+
         return SnapshotCodec(self.file.fingerprint, self.plan.state_info, self.plan.row_bytes)
 
     def _lengths(self, batch: int, steps: int | None) -> dict[str, int]:
@@ -243,13 +246,16 @@ class Model(native.Program):
 
         steps: number of time steps of the predict whose workspace is shown; default the file's length, or 1.
         """
+        from .ir.passes.layers import layer_rows, parameter_count
+        from .summary import size_text, summary_table
+
         memory = self.memory(batch, steps)
         total = parameter_count(self.graph)
         lengths = self._lengths(batch, steps)
         shown = next((v for s, v in lengths.items() if s != "B"), 1)
         totals = [
             ("Total params", f"{total:,} ({size_text(memory['weights'])})"),
-            ("Packed weights", size_text(memory["packed"])),
+            ("Packed weights", size_text(memory.get("packed", 0))),
             ("State of a stream", size_text(memory["state"])),
             (f"Workspace of predict, batch {batch}, {shown} steps", size_text(memory["workspace"])),
             *([("Threads of a call", str(self.threads))] if self.threads > 1 else []),
@@ -262,6 +268,8 @@ class Model(native.Program):
 
     def describe(self) -> dict[str, Any]:
         """Everything that ``rnnrt inspect`` tells, as plain data."""
+        from .ir.passes.layers import layer_rows, parameter_count
+
         return {
             "name": self.graph.name,
             "path": self.file.path,
@@ -300,7 +308,9 @@ def on_device(file: ModelFile, device: str, math: str, threads: int = 1, hosts: 
     except (BackendError, MemoryError) as e:
         if math not in backends.MATH:
             raise
-        _log.info("%s: device='auto' takes the CPU: %s", file.path, e)
+        import logging
+
+        logging.getLogger("rnnrt").info("%s: device='auto' takes the CPU: %s", file.path, e)
     return Model(file, math=math, threads=threads, hosts=hosts)
 
 

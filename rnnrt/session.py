@@ -9,7 +9,6 @@ import numpy as np
 
 from .errors import StateError
 from .native import _native as native
-from .streams.aio import session_call, steps_of
 from .structure import as_input, flatten_inputs, shape_text
 
 if TYPE_CHECKING:
@@ -211,10 +210,14 @@ class Session(native.SessionCore):
         StateError where another task is in a call of this session. A step whose task is cancelled is not begun, or
         done as a whole; the next call waits for it.
         """
+        from .streams.aio import session_call
+
         return await session_call(self, self.step, x, 1)
 
     async def arun(self, chunk: Any) -> Any:
         """:meth:`run` in an asyncio loop, as :meth:`astep`."""
+        from .streams.aio import session_call, steps_of
+
         return await session_call(self, self.run, chunk, steps_of(chunk, 1))
 
     def fork(self) -> Session:

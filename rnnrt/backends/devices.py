@@ -8,7 +8,6 @@ from typing import Any
 
 from ..errors import BackendError
 from ..native import _native as native
-from . import plugins
 
 __all__ = ["MATH", "Device", "available", "open_device"]
 
@@ -47,6 +46,8 @@ def open_device(name: str) -> Device:
     m = re.fullmatch(r"cuda(?::(\d{1,4}))?", name) if isinstance(name, str) else None
     if m is None:
         raise BackendError(f"device {name!r}: known are 'cpu', 'cuda', 'cuda:1' and so on, and 'auto'")
+    from . import plugins  # it brings pathlib
+
     index = int(m[1] or 0)
     try:
         backend = plugins.cuda()
@@ -61,6 +62,8 @@ def open_device(name: str) -> Device:
 
 def available() -> tuple[list[Device], dict[str, str]]:
     """(devices that models can be loaded on, kind -> why there is none of it)."""
+    from . import plugins
+
     found = [open_device("cpu")]
     try:
         backend = plugins.cuda()

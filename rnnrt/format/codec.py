@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -375,6 +374,8 @@ def fingerprint(graph: Graph, weights: Mapping[str, np.ndarray]) -> str:
     Over the graph's shortest JSON without attributes at their defaults, then per weight in the order
     of names: name, dtype, shape, bytes; each field preceded by its length as 8 bytes little-endian.
     """
+    import hashlib  # brings OpenSSL
+
     h = hashlib.sha256()
 
     def field(data: Any, nbytes: int) -> None:
