@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....ir.activations import Activation
+from ....ir.ops.axes import NONE
 from ..call import LayerCall, Value
 from ..masks import rank_of
 from ..options import check_options
@@ -93,6 +94,9 @@ def _run(c: LayerCall, cells: list[_Cell], loop: dict[str, Any]) -> list[Value]:
     count = sum(len(_STATES[cell.op]) for cell in cells)
     if states and len(states) != count:
         raise c.refuse(f"{len(states)} initial states given, the layer has {count}")
+    slip = _unrolled_slip(c, loop)
+    if slip:
+        loop = {**loop, "zero_output_for_mask": False, "reverse_output": False}
     returned: list[Value] = []
     y = x
     for k, cell in enumerate(cells):
@@ -104,13 +108,30 @@ def _run(c: LayerCall, cells: list[_Cell], loop: dict[str, Any]) -> list[Value]:
         y, *after = _cell_op(cell, y, states[:n], c.mask, own)
         states = states[n:]
         returned += after
+    if slip:
+        y = c.emit("apply_mask", [y, Value(c.mask)], {"value": 0.0})[0]
+        if slip == "turned":
+            y = c.emit("slice", [y], {"axes": (1,), "begin": (NONE,), "end": (NONE,), "step": (-1,)})[0]
     return [Value(y.tensor, x.mask if loop["return_sequences"] else None), *returned]
+
+
+def _unrolled_slip(c: LayerCall, loop: dict[str, Any]) -> str:
+    """Whether Keras zeroes other steps than the masked ones: ``turned`` where the outputs are turned round after it.
+
+    With unroll=True its loop reads a backward sequence's mask in its own order, and writes zeros by the mask as given.
+    """
+    wanted = ("go_backwards", "return_sequences", "zero_output_for_mask")
+    if c.mask is None or not c.flag("unroll") or not all(loop[k] for k in wanted):
+        return ""
+    return "turned" if loop.get("reverse_output") else "as it lies"
 
 
 def recurrent_layer(c: LayerCall, **forced: bool) -> list[Value]:
     """A recurrent layer of any class, with options of its loop replaced (as Bidirectional does)."""
     own = custom_rnn(c, forced) if c.spec.class_name == "RNN" else None
     if own is not None:
+        if _unrolled_slip(c, {**loop_options(c), **forced}):
+            raise c.refuse("unroll=True backwards under a mask, where Keras zeroes other steps than the masked ones")
         return own
     build = _CLASSES.get(c.spec.class_name)
     if build is None:
