@@ -49,7 +49,8 @@ def reason(text: str) -> str:
 class Tally:
     """What was drawn and what became of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: tuple[str, ...] = ("differ", "error")) -> None:
+        self.shown = shown
         self.kinds: Counter[str] = Counter()
         self.streams = 0
         self.by_class: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -69,6 +70,7 @@ class Tally:
             self.unbuildable[outcome.why[:140]] += 1
         if outcome.kind in ("differ", "error"):
             self.wrong.append({"draw": again, "layout": case.layout, "why": outcome.why})
+        if outcome.kind in self.shown:
             print(f"{outcome.kind.upper()}  {again}  ({case.layout}) {outcome.why[:300]}", flush=True)
             print("   ", [v.class_name for v in case.layers], flush=True)
 
@@ -90,6 +92,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--family", choices=tuple(FAMILIES), action="append", help="by turns; all of them by default")
+    parser.add_argument("--show", choices=KINDS, action="append", default=["differ", "error"], help="a line for each")
     parser.add_argument("--keep", help="keep the files of models that differ in this folder")
     parser.add_argument("--json", help="write the table there")
     args = parser.parse_args()
@@ -98,7 +101,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     versions = [{"2": KERAS2, "3": KERAS3}[v] for v in args.keras or ("2", "3")]
     families = args.family or list(FAMILIES)
-    tally = Tally()
+    tally = Tally(tuple(args.show))
     for k in range(args.count):
         seed = args.first + k
         version, family = versions[k % len(versions)], families[k // len(versions) % len(families)]

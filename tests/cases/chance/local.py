@@ -41,7 +41,7 @@ def _activation(s: Sketch) -> dict[str, Any]:
 def _conv(s: Sketch, x: Tensor, axes: int, kind: str) -> list[Tensor]:
     if x.shape[-1] is None:
         return []
-    causal = ("causal",) if axes == 1 and kind != "Depthwise" else ()
+    causal = ("causal",) if axes == 1 and (kind == "" or (kind == "Separable" and s.keras2)) else ()
     window = _window(s, x, axes, ("valid", "same", *causal), kind != "")
     if window is None:
         return []
