@@ -10,6 +10,7 @@ rnnrt in one environment.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).resolve().parent)]
 
+from build import Keras  # noqa: E402
 from cases.case import KERAS2, KERAS3, Case, Layer  # noqa: E402
 from cases.chance import FAMILIES, draw  # noqa: E402
 from compare import KINDS, Outcome, compare  # noqa: E402
@@ -102,6 +104,10 @@ def main() -> None:
     versions = [{"2": KERAS2, "3": KERAS3}[v] for v in args.keras or ("2", "3")]
     families = args.family or list(FAMILIES)
     tally = Tally(tuple(args.show))
+    for version in versions:
+        Keras(version)
+    gc.collect()
+    gc.freeze()  # Keras collects garbage for each model: what TensorFlow holds is none
     for k in range(args.count):
         seed = args.first + k
         version, family = versions[k % len(versions)], families[k // len(versions) % len(families)]
