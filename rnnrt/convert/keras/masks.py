@@ -74,6 +74,8 @@ def merged_mask(c: LayerCall, values: Sequence[Value], axis: int = -1) -> str | 
         if any(rank_of(c, m) != rank - 1 for m in have) and (modern or at != 1):
             raise c.refuse("it joins a tensor with a mask of another rank")
         if at == 1 and rank > 2:
+            if any(rank_of(c, m) != 2 for m in have):
+                raise c.refuse("it joins masks of places, not of steps, in time")
             return mask_op(c, "concat_masks", [mask_of(c, v) for v in values])
         if at != rank - 1:
             raise c.refuse(f"it joins masked tensors along axis {axis}")

@@ -58,6 +58,8 @@ def nothing(s: Sketch, x: Tensor) -> list[Tensor]:
 @piece("masks", 2, weight=2)
 def masking(s: Sketch, x: Tensor) -> list[Tensor]:
     """A Masking in the middle: it replaces the mask before it."""
+    if x.shape[-1] is None:
+        return []
     return s.same("Masking", {"mask_value": s.pick(0.0, 0.5)}, x)
 
 
