@@ -42,32 +42,39 @@ V_INLINE vf gates_mixed(vf x, int from, int to)
     return v_sel(v_first(from), s, v_sel(v_first(to), t, s));
 }
 
-/* c' = f c + i g; h' = o tanh(c') from gates that have been through their functions */
-V_INLINE void lstm_usual(vf i, vf f, vf g, vf o, const float *c, float *c_out, float *h_out, int width, int64_t n)
+/* A tile makes the new c of all its rows before the new h of any: c is long in coming, and meanwhile there is other
+ * work. First c' = f c + i g of one vector of units, from gates that have been through their functions ... */
+V_INLINE vf lstm_keep(vf i, vf f, vf g, const float *c, float *c_out, int width, int64_t n)
 {
     const vf state = v_fma(f, units_load(c, width, n), i * g);
     units_store(c_out, state, width, n);
-    units_store(h_out, o * v_tanh(state), width, n);
+    return state;
 }
-
-/* c' = f c + i g; h' = o act(c'): one vector of units from its four chains */
-V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c,
-                         float *c_out, float *h_out, int width, int64_t n)
+/* ... or from their chains; */
+V_INLINE vf lstm_state(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, const float *c, float *c_out, int width,
+                       int64_t n)
 {
     const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
-    if (usual) {
-        lstm_usual(v_sigmoid(i), v_sigmoid(f), v_tanh(g), v_sigmoid(o), c, c_out, h_out, width, n);
-        return;
-    }
-    const vf old = units_load(c, width, n);
+    if (usual)
+        return lstm_keep(v_sigmoid(i), v_sigmoid(f), v_tanh(g), c, c_out, width, n);
     i = act_apply(gate, i);
     g = act_apply(act, g);
     const vf keep = i * g;
     f = act_apply(gate, f);
-    const vf state = v_fma(f, old, keep);
-    o = act_apply(gate, o);
+    const vf state = v_fma(f, units_load(c, width, n), keep);
     units_store(c_out, state, width, n);
-    units_store(h_out, o * act_apply(act, state), width, n);
+    return state;
+}
+/* then h' = o act(c'), o from its chain */
+V_INLINE void lstm_output(int usual, const rnnrt_cell *cell, vf o, vf state, float *h_out, int width, int64_t n)
+{
+    o = usual ? v_sigmoid(o) : act_apply(&cell->recurrent_activation, o);
+    units_store(h_out, o * (usual ? v_tanh(state) : act_apply(&cell->activation, state)), width, n);
+}
+V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c, float *c_out,
+                         float *h_out, int width, int64_t n)
+{
+    lstm_output(usual, cell, o, lstm_state(usual, cell, i, f, g, c, c_out, width, n), h_out, width, n);
 }
 
 /* z and r have been through their function; h' = z h + (1 - z) g */

@@ -51,6 +51,12 @@ V_INLINE gru_run gru_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     };
 }
 
+/* weights that one step reads */
+V_INLINE int64_t gru_bytes(const gru_run *r)
+{
+    return r->b.columns * (r->cell->units + (r->s->z ? 0 : r->cell->features)) * (int64_t)sizeof(weight);
+}
+
 /* accumulators after the inputs -> those of the recurrent pass: z and r go on, h begins with its own bias */
 V_INLINE void gru_fork(const gru_run *r, int vectors, int64_t column, const vf *inputs, vf *hidden)
 {
@@ -95,7 +101,7 @@ V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_
 #define GRU_END3(W, m) gru_end(r, usual, W, at, row + (m), in + (m) * 3, hid + (m) * 3);
 
 #define DEFINE_GRU_TILE(M, N, W)                                                                       \
-    V_INLINE void gru_body_##M##_##N(const gru_run *r, int usual, int64_t at, int64_t row)             \
+    V_INLINE void gru_body_##M##_##N(const gru_run *r, int usual, int64_t at, int64_t row, const fetch *f) \
     {                                                                                                  \
         const rnnrt_cell_step *s = r->s;                                                               \
         const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
@@ -105,18 +111,18 @@ V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_
         (void)stride;                                                                                  \
         REP_##M(GRU_ROW##N, _)                                                                         \
         if (!s->z)                                                                                     \
-            chain_##M##_##N(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d);     \
+            chain_##M##_##N(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d, f);  \
         REP_##M(GRU_FORK, N)                                                                           \
-        chain_##M##_##N(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u);     \
+        chain_##M##_##N(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u, f);  \
         REP_##M(GRU_END##N, W)                                                                         \
     }                                                                                                  \
-    static void gru_usual_##M##_##N(const gru_run *r, int64_t at, int64_t row)                         \
+    static void gru_usual_##M##_##N(const gru_run *r, int64_t at, int64_t row, const fetch *f)         \
     {                                                                                                  \
-        gru_body_##M##_##N(r, 1, at, row);                                                             \
+        gru_body_##M##_##N(r, 1, at, row, f);                                                          \
     }                                                                                                  \
-    static void gru_any_##M##_##N(const gru_run *r, int64_t at, int64_t row)                           \
+    static void gru_any_##M##_##N(const gru_run *r, int64_t at, int64_t row, const fetch *f)           \
     {                                                                                                  \
-        gru_body_##M##_##N(r, 0, at, row);                                                             \
+        gru_body_##M##_##N(r, 0, at, row, f);                                                          \
     }
 
 /* two or three blocks of a single row, the last of N vectors and W units */
@@ -188,7 +194,7 @@ DEFINE_GRU_TILES(4)
 DEFINE_GRU_TILES(5)
 DEFINE_GRU_TILES(6)
 #endif
-typedef void gru_tile(const gru_run *, int64_t, int64_t);
+typedef void gru_tile(const gru_run *, int64_t, int64_t, const fetch *);
 typedef void gru_duo(const gru_run *, int64_t);
 static gru_tile *const gru_tiles[2][V_ROWS][3] = {
 #define GRU_TABLE2(A) GRU_ENTRIES(A, 1), GRU_ENTRIES(A, 2)
@@ -215,7 +221,7 @@ static gru_duo *const gru_trios[2][3] = {GRU_DUO_ENTRIES(trio, any), GRU_DUO_ENT
     hid[(m) * 2] = in[(m) * 3];                                                                        \
     hid[(m) * 2 + 1] = in[(m) * 3 + 1];
 #define DEFINE_GRU_EARLY(M)                                                                            \
-    static void gru_early_##M(const gru_run *r, int64_t at, int64_t row)                               \
+    static void gru_early_##M(const gru_run *r, int64_t at, int64_t row, const fetch *f)               \
     {                                                                                                  \
         const rnnrt_cell_step *s = r->s;                                                               \
         const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
@@ -226,9 +232,9 @@ static gru_duo *const gru_trios[2][3] = {GRU_DUO_ENTRIES(trio, any), GRU_DUO_ENT
         (void)stride;                                                                                  \
         REP_##M(GRU_ROW3, _)                                                                           \
         if (!s->z)                                                                                     \
-            chain_##M##_3(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d);       \
+            chain_##M##_3(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d, f);    \
         REP_##M(EARLY_FORK, _)                                                                         \
-        chain_##M##_2(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + at * 2 * VL * u);  \
+        chain_##M##_2(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + at * 2 * VL * u, f); \
         REP_##M(EARLY_PUT, _)                                                                          \
     }
 DEFINE_GRU_EARLY(1)
@@ -288,16 +294,19 @@ static void gru_early_gates(const gru_run *r, int64_t begin, int64_t end)
             if (take == 3)
                 gru_early_trio(r, at);
             else
-                gru_early_1(r, at, 0);
+                gru_early_1(r, at, 0, &no_fetch);
             left -= take;
         }
     } else {
-        for (int64_t i = begin; i < end; i++)
-            for (int64_t row = 0; row < s->rows;) {
+        const int64_t bytes = gru_bytes(r);
+        for (int64_t i = begin; i < end; i++) {
+            fetch f = fetch_of(bytes, s->rows, i + 1 == end ? 0 : s->zigzag ? -1 : 1);
+            for (int64_t row = 0; row < s->rows; f.tile++) {
                 const int64_t take = tile_rows(s->rows - row);
-                gru_earlies[take - 1](r, s->zigzag ? end - 1 - (i - begin) : i, row);
+                gru_earlies[take - 1](r, s->zigzag ? end - 1 - (i - begin) : i, row, &f);
                 row += take;
             }
+        }
     }
     for (int64_t row = 0; row < s->rows; row++) {
         float *z = s->scratch + row * pitch + first;
@@ -470,16 +479,18 @@ static void gru_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
             else if (take == 2)
                 gru_duos[usual][gru_kind(&r.b, at + 1)](&r, at);
             else
-                gru_tiles[usual][0][gru_kind(&r.b, at)](&r, at, 0);
+                gru_tiles[usual][0][gru_kind(&r.b, at)](&r, at, 0, &no_fetch);
             left -= take;
         }
         return;
     }
+    const int64_t bytes = gru_bytes(&r);
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = s->zigzag ? end - 1 - (i - begin) : i;
-        for (int64_t row = 0; row < s->rows;) {
+        fetch f = fetch_of(bytes, s->rows, i + 1 == end ? 0 : s->zigzag ? -1 : 1);
+        for (int64_t row = 0; row < s->rows; f.tile++) {
             const int64_t take = tile_rows(s->rows - row);
-            gru_tiles[usual][take - 1][gru_kind(&r.b, at)](&r, at, row);
+            gru_tiles[usual][take - 1][gru_kind(&r.b, at)](&r, at, row, &f);
             row += take;
         }
     }

@@ -25,27 +25,37 @@ V_INLINE lstm_run lstm_view(const rnnrt_cell *cell, const rnnrt_cell_step *s)
     return run;
 }
 
-/* the epilogue of one row of block `at` */
-V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int64_t row, const vf *acc)
+/* the epilogue of one row of block `at`, in two parts; where gates share vectors, the first takes all of them through
+ * their functions */
+V_INLINE vf lstm_begin(const lstm_run *r, int usual, int width, int64_t at, int64_t row, vf *acc)
 {
     const rnnrt_cell_step *s = r->s;
     const int64_t u = at * VL, n = blocks_units(&r->b, at);
     const float *c = s->c + row * s->c_stride + u;
-    float *c_out = s->c_out + row * s->c_out_stride + u, *h_out = s->h_out + row * s->h_out_stride + u;
-    vf done[4];
+    float *c_out = s->c_out + row * s->c_out_stride + u;
     if (usual && width < VL) {
         if (width * 4 == VL) {
-            done[0] = gates_mixed(acc[0], 2 * width, 3 * width);
+            acc[0] = gates_mixed(acc[0], 2 * width, 3 * width);
         } else {
-            done[0] = v_sigmoid(acc[0]);
-            done[1] = gates_mixed(acc[1], 0, width);
+            acc[0] = v_sigmoid(acc[0]);
+            acc[1] = gates_mixed(acc[1], 0, width);
         }
-        lstm_usual(block_gate(done, width, 0), block_gate(done, width, 1), block_gate(done, width, 2),
-                   block_gate(done, width, 3), c, c_out, h_out, width, n);
-        return;
+        return lstm_keep(block_gate(acc, width, 0), block_gate(acc, width, 1), block_gate(acc, width, 2), c, c_out,
+                         width, n);
     }
-    lstm_units(usual, r->cell, block_gate(acc, width, 0), block_gate(acc, width, 1), block_gate(acc, width, 2),
-               block_gate(acc, width, 3), c, c_out, h_out, width, n);
+    return lstm_state(usual, r->cell, block_gate(acc, width, 0), block_gate(acc, width, 1), block_gate(acc, width, 2),
+                      c, c_out, width, n);
+}
+V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int64_t row, const vf *acc, vf state)
+{
+    const rnnrt_cell_step *s = r->s;
+    const int64_t n = blocks_units(&r->b, at);
+    const vf o = block_gate(acc, width, 3);
+    float *h_out = s->h_out + row * s->h_out_stride + at * VL;
+    if (usual && width < VL)
+        units_store(h_out, o * v_tanh(state), width, n);
+    else
+        lstm_output(usual, r->cell, o, state, h_out, width, n);
 }
 
 #define LSTM_START(N, m, v) acc[(m) * (N) + (v)] = v_load(start + (m) * stride + (v) * VL);
@@ -55,13 +65,16 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
 #define LSTM_ROW1(X, m) VEC_1(LSTM_START1, m)
 #define LSTM_ROW2(X, m) VEC_2(LSTM_START2, m)
 #define LSTM_ROW4(X, m) VEC_4(LSTM_START4, m)
-#define LSTM_END1(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 1);
-#define LSTM_END2(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 2);
-#define LSTM_END4(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 4);
+#define LSTM_BEGIN1(W, m) const vf state##m = lstm_begin(r, usual, W, at, row + (m), acc + (m) * 1);
+#define LSTM_END1(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 1, state##m);
+#define LSTM_BEGIN2(W, m) const vf state##m = lstm_begin(r, usual, W, at, row + (m), acc + (m) * 2);
+#define LSTM_END2(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 2, state##m);
+#define LSTM_BEGIN4(W, m) const vf state##m = lstm_begin(r, usual, W, at, row + (m), acc + (m) * 4);
+#define LSTM_END4(W, m) lstm_end(r, usual, W, at, row + (m), acc + (m) * 4, state##m);
 
 /* M rows of one block whose row is N vectors and W units */
 #define DEFINE_LSTM_TILE(M, N, W)                                                                      \
-    V_INLINE void lstm_body_##M##_##N(const lstm_run *r, int usual, int64_t at, int64_t row)           \
+    V_INLINE void lstm_body_##M##_##N(const lstm_run *r, int usual, int64_t at, int64_t row, const fetch *f) \
     {                                                                                                  \
         const rnnrt_cell_step *s = r->s;                                                               \
         const int64_t d = r->cell->features, u = r->cell->units, column = at * 4 * VL;                 \
@@ -71,17 +84,18 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
         (void)stride;                                                                                  \
         REP_##M(LSTM_ROW##N, _)                                                                        \
         if (!s->z)                                                                                     \
-            chain_##M##_##N(acc, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d);    \
-        chain_##M##_##N(acc, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u);     \
+            chain_##M##_##N(acc, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d, f); \
+        chain_##M##_##N(acc, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u, f);  \
+        REP_##M(LSTM_BEGIN##N, W)                                                                      \
         REP_##M(LSTM_END##N, W)                                                                        \
     }                                                                                                  \
-    static void lstm_usual_##M##_##N(const lstm_run *r, int64_t at, int64_t row)                       \
+    static void lstm_usual_##M##_##N(const lstm_run *r, int64_t at, int64_t row, const fetch *f)       \
     {                                                                                                  \
-        lstm_body_##M##_##N(r, 1, at, row);                                                            \
+        lstm_body_##M##_##N(r, 1, at, row, f);                                                         \
     }                                                                                                  \
-    static void lstm_any_##M##_##N(const lstm_run *r, int64_t at, int64_t row)                         \
+    static void lstm_any_##M##_##N(const lstm_run *r, int64_t at, int64_t row, const fetch *f)         \
     {                                                                                                  \
-        lstm_body_##M##_##N(r, 0, at, row);                                                            \
+        lstm_body_##M##_##N(r, 0, at, row, f);                                                         \
     }
 
 /* two or three blocks of a single row, the last of N vectors and W units */
@@ -96,8 +110,10 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
         if (!s->z)                                                                                     \
             duo_4_##N(a, b, s->x, d, r->kernel + column * d);                                          \
         duo_4_##N(a, b, s->h, u, r->recurrent + column * u);                                           \
-        lstm_end(r, usual, VL, at, 0, a);                                                              \
-        lstm_end(r, usual, W, at + 1, 0, b);                                                           \
+        const vf state_a = lstm_begin(r, usual, VL, at, 0, a);                                         \
+        const vf state_b = lstm_begin(r, usual, W, at + 1, 0, b);                                      \
+        lstm_end(r, usual, VL, at, 0, a, state_a);                                                     \
+        lstm_end(r, usual, W, at + 1, 0, b, state_b);                                                  \
     }                                                                                                  \
     static void lstm_duo_usual_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 1, at); }     \
     static void lstm_duo_any_##N(const lstm_run *r, int64_t at) { lstm_duo_body_##N(r, 0, at); }       \
@@ -111,9 +127,12 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
         if (!s->z)                                                                                     \
             trio_4_##N(a, b, c, s->x, d, r->kernel + column * d);                                      \
         trio_4_##N(a, b, c, s->h, u, r->recurrent + column * u);                                       \
-        lstm_end(r, usual, VL, at, 0, a);                                                              \
-        lstm_end(r, usual, VL, at + 1, 0, b);                                                          \
-        lstm_end(r, usual, W, at + 2, 0, c);                                                           \
+        const vf state_a = lstm_begin(r, usual, VL, at, 0, a);                                         \
+        const vf state_b = lstm_begin(r, usual, VL, at + 1, 0, b);                                     \
+        const vf state_c = lstm_begin(r, usual, W, at + 2, 0, c);                                      \
+        lstm_end(r, usual, VL, at, 0, a, state_a);                                                     \
+        lstm_end(r, usual, VL, at + 1, 0, b, state_b);                                                 \
+        lstm_end(r, usual, W, at + 2, 0, c, state_c);                                                  \
     }                                                                                                  \
     static void lstm_trio_usual_##N(const lstm_run *r, int64_t at) { lstm_trio_body_##N(r, 1, at); }   \
     static void lstm_trio_any_##N(const lstm_run *r, int64_t at) { lstm_trio_body_##N(r, 0, at); }
@@ -148,7 +167,7 @@ DEFINE_LSTM_TILES(4)
 DEFINE_LSTM_TILES(5)
 DEFINE_LSTM_TILES(6)
 #endif
-typedef void lstm_tile(const lstm_run *, int64_t, int64_t);
+typedef void lstm_tile(const lstm_run *, int64_t, int64_t, const fetch *);
 typedef void lstm_duo(const lstm_run *, int64_t);
 /* [usual][rows - 1][1, 2 or 4 vectors] */
 static lstm_tile *const lstm_tiles[2][V_ROWS][3] = {
@@ -263,16 +282,18 @@ static void lstm_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
             else if (take == 2)
                 lstm_duos[usual][lstm_kind(&r.b, at + 1)](&r, at);
             else
-                lstm_tiles[usual][0][lstm_kind(&r.b, at)](&r, at, 0);
+                lstm_tiles[usual][0][lstm_kind(&r.b, at)](&r, at, 0, &no_fetch);
             left -= take;
         }
         return;
     }
+    const int64_t bytes = r.b.columns * (cell->units + (s->z ? 0 : cell->features)) * (int64_t)sizeof(weight);
     for (int64_t i = begin; i < end; i++) {
         const int64_t at = s->zigzag ? end - 1 - (i - begin) : i;
-        for (int64_t row = 0; row < s->rows;) {
+        fetch f = fetch_of(bytes, s->rows, i + 1 == end ? 0 : s->zigzag ? -1 : 1);
+        for (int64_t row = 0; row < s->rows; f.tile++) {
             const int64_t take = tile_rows(s->rows - row);
-            lstm_tiles[usual][take - 1][lstm_kind(&r.b, at)](&r, at, row);
+            lstm_tiles[usual][take - 1][lstm_kind(&r.b, at)](&r, at, row, &f);
             row += take;
         }
     }

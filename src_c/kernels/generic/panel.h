@@ -11,6 +11,27 @@
 #include "repeat.h"
 #include "weight.h"
 
+/* While a tile works on one panel, it asks for its share of the lines of the next: with many rows the arithmetic takes
+ * longer than reading, yet the first tile of a panel would wait for every line that is not in the cache. */
+typedef struct fetch {
+    int64_t panels; /* where the next is: -1, 1, or 0 for none */
+    int64_t tile;   /* which share: tiles before this one at the same panel */
+    int64_t step;   /* bytes for one input */
+} fetch;
+
+#define FETCH_BYTES (512 * 1024) /* weights that stay in the second cache are better left alone */
+#define FETCH_TILES 4            /* with fewer, reading is what takes the time, and the hardware runs ahead by itself */
+
+V_INLINE fetch fetch_of(int64_t weight_bytes, int64_t rows, int64_t panels)
+{
+    const int64_t tiles = (rows + V_ROWS - 1) / V_ROWS;
+    if (weight_bytes <= FETCH_BYTES || tiles < FETCH_TILES)
+        panels = 0;
+    return (fetch){panels, 0, panels ? (4 * VL * (int64_t)sizeof(weight) + tiles - 1) / tiles : 0};
+}
+
+static const fetch no_fetch = {0, 0, 0};
+
 #define CH_LOAD(N, m, v) vf a##m##_##v = acc[(m) * (N) + (v)];
 #define CH_KEEP(N, m, v) acc[(m) * (N) + (v)] = a##m##_##v;
 #define CH_LOAD1(m, v) CH_LOAD(1, m, v)
@@ -47,11 +68,16 @@
 #define CH_COLUMN6(X, v) CH_COLUMN(6, v)
 
 #define DEFINE_CHAIN(M, N)                                                                             \
-    V_INLINE void chain_##M##_##N(vf *acc, const float *x, int64_t x_stride, int64_t k, const weight *w) \
+    V_INLINE void chain_##M##_##N(vf *acc, const float *x, int64_t x_stride, int64_t k, const weight *w, \
+                                  const fetch *f)                                                      \
     {                                                                                                  \
+        const char *next = (const char *)(w + f->panels * (N) * VL * k) + f->tile * k * f->step;       \
+        const int64_t next_step = f->step;                                                             \
         (void)x_stride;                                                                                \
         REP_##M(CH_POINTER, _) REP_##M(CH_ROW_LOAD##N, _)                                              \
-        for (int64_t i = 0; i < k; i++, w += (N) * VL) {                                               \
+        for (int64_t i = 0; i < k; i++, w += (N) * VL, next += next_step) {                            \
+            if ((M) > 3)                                                                               \
+                __builtin_prefetch(next, 0, 2);                                                        \
             REP_##M(CH_INPUT, _)                                                                       \
             VEC_##N(CH_COLUMN##M, _)                                                                   \
         }                                                                                              \
@@ -175,27 +201,45 @@ typedef struct panel_job {
     int64_t gate_stride, old_stride;
 } panel_job;
 
-/* columns p*4*VL ... of one row */
-V_NOINLINE void panel_finish(const panel_job *j, int64_t p, int64_t row, int vectors, const vf *acc)
+/* What a tile does to its sums by itself is y = max(floor, sum): relu, and nothing where the floor is -inf.
+ * Returns 1 and the floor, or 0: then panel_finish has more to do. */
+V_INLINE int panel_plain(const panel_job *j, vf *floor)
+{
+    const int relu = j->activation->kind == RNNRT_ACT_RELU;
+    *floor = v_set1(relu ? 0.0f : -__builtin_inff());
+    return j->end == PANEL_ACTIVATE &&
+           (relu || j->activation->kind == RNNRT_ACT_LINEAR || act_rowwise(j->activation));
+}
+
+/* one vector of finished units; kind is the activation's, constant where it is a common one */
+V_INLINE void panel_end_vector(const panel_job *j, int kind, int64_t at, int64_t row, vf sum)
+{
+    const int64_t n = least(VL, j->columns - at);
+    vf g = kind == RNNRT_ACT_TANH ? v_tanh(sum) : act_apply(j->activation, sum);
+    if (j->end == PANEL_CANDIDATE) {
+        const vf z = v_loadn(j->gate + row * j->gate_stride + at, n);
+        const vf h = v_loadn(j->old + row * j->old_stride + at, n);
+        g = v_fma(z, h - g, g);
+    }
+    float *y = j->y + row * j->y_stride + at;
+    if (n == VL)
+        v_store(y, g);
+    else
+        v_storen(y, g, n);
+}
+
+/* columns p*pitch*VL ... of some rows, row after row in acc */
+V_NOINLINE void panel_finish(const panel_job *j, int64_t p, int64_t row, int rows, int vectors, const vf *acc)
 {
     const int64_t first = p * j->pitch * VL;
-    const int linear = j->activation->kind == RNNRT_ACT_LINEAR || act_rowwise(j->activation);
     const int tanh = j->activation->kind == RNNRT_ACT_TANH;
-    for (int v = 0; v < vectors; v++) {
-        const int64_t at = first + v * VL;
-        const int64_t n = least(VL, j->columns - at);
-        vf g = linear ? acc[v] : tanh ? v_tanh(acc[v]) : act_apply(j->activation, acc[v]);
-        if (j->end == PANEL_CANDIDATE) {
-            const vf z = v_loadn(j->gate + row * j->gate_stride + at, n);
-            const vf h = v_loadn(j->old + row * j->old_stride + at, n);
-            g = v_fma(z, h - g, g);
+    for (int m = 0; m < rows; m++)
+        for (int v = 0; v < vectors; v++, acc++) {
+            if (tanh)
+                panel_end_vector(j, RNNRT_ACT_TANH, first + v * VL, row + m, *acc);
+            else
+                panel_end_vector(j, j->activation->kind, first + v * VL, row + m, *acc);
         }
-        float *y = j->y + row * j->y_stride + at;
-        if (n == VL)
-            v_store(y, g);
-        else
-            v_storen(y, g, n);
-    }
 }
 
 #define PANEL_START(N, m, v) acc[(m) * (N) + (v)] = v_load(start + (m) * j->start_stride + (v) * VL);
@@ -209,21 +253,41 @@ V_NOINLINE void panel_finish(const panel_job *j, int64_t p, int64_t row, int vec
 #define PANEL_ROW4(X, m) VEC_4(PANEL_START4, m)
 
 #define DEFINE_PANEL(M, N)                                                                             \
-    static void panel_##M##_##N(const panel_job *j, int64_t p, int64_t row)                            \
+    static void panel_##M##_##N(const panel_job *j, int64_t p, int64_t row, const fetch *f)            \
     {                                                                                                  \
         const float *start = j->start + row * j->start_stride + p * j->pitch * VL;                     \
         vf acc[(M) * (N)];                                                                             \
         REP_##M(PANEL_ROW##N, _)                                                                       \
         chain_##M##_##N(acc, j->x + row * j->x_stride, j->x_stride, j->x_count,                        \
-                        j->wx + p * j->pitch * VL * j->x_count);                                       \
+                        j->wx + p * j->pitch * VL * j->x_count, f);                                    \
         if (j->h_count)                                                                                \
             chain_##M##_##N(acc, j->h + row * j->h_stride, j->h_stride, j->h_count,                    \
-                            j->wh + p * j->pitch * VL * j->h_count);                                   \
+                            j->wh + p * j->pitch * VL * j->h_count, f);                                \
+        vf floor;                                                                                      \
+        if (panel_plain(j, &floor)) {                                                                  \
+            float *const y = j->y + row * j->y_stride + p * j->pitch * VL;                             \
+            const int64_t last = j->columns - (p * j->pitch + (N) - 1) * VL;                           \
+            REP_##M(PANEL_PUT_ROW##N, _)                                                               \
+            return;                                                                                    \
+        }                                                                                              \
         vf done[(M) * (N)];                                                                            \
         REP_##M(PANEL_KEEP##N, _)                                                                      \
-        for (int m = 0; m < (M); m++)                                                                  \
-            panel_finish(j, p, row + m, N, done + m * (N));                                            \
+        panel_finish(j, p, row, M, N, done);                                                           \
     }
+/* the last vector of a panel may have fewer columns */
+#define PANEL_PUT(N, m, v)                                                                             \
+    if ((v) < (N) - 1 || last >= VL)                                                                   \
+        v_store(y + (m) * j->y_stride + (v) * VL, v_max(floor, acc[(m) * (N) + (v)]));                 \
+    else                                                                                               \
+        v_storen(y + (m) * j->y_stride + (v) * VL, v_max(floor, acc[(m) * (N) + (v)]), last);
+#define PANEL_PUT1(m, v) PANEL_PUT(1, m, v)
+#define PANEL_PUT2(m, v) PANEL_PUT(2, m, v)
+#define PANEL_PUT3(m, v) PANEL_PUT(3, m, v)
+#define PANEL_PUT4(m, v) PANEL_PUT(4, m, v)
+#define PANEL_PUT_ROW1(X, m) VEC_1(PANEL_PUT1, m)
+#define PANEL_PUT_ROW2(X, m) VEC_2(PANEL_PUT2, m)
+#define PANEL_PUT_ROW3(X, m) VEC_3(PANEL_PUT3, m)
+#define PANEL_PUT_ROW4(X, m) VEC_4(PANEL_PUT4, m)
 #define PANEL_COPY(N, m, v) done[(m) * (N) + (v)] = acc[(m) * (N) + (v)];
 #define PANEL_COPY1(m, v) PANEL_COPY(1, m, v)
 #define PANEL_COPY2(m, v) PANEL_COPY(2, m, v)
@@ -236,7 +300,7 @@ V_NOINLINE void panel_finish(const panel_job *j, int64_t p, int64_t row, int vec
 
 #define DEFINE_PANELS(M) DEFINE_PANEL(M, 1) DEFINE_PANEL(M, 2) DEFINE_PANEL(M, 3) DEFINE_PANEL(M, 4)
 #define PANEL_ENTRIES(M) {panel_##M##_1, panel_##M##_2, panel_##M##_3, panel_##M##_4}
-typedef void panel_tile(const panel_job *, int64_t, int64_t);
+typedef void panel_tile(const panel_job *, int64_t, int64_t, const fetch *);
 DEFINE_PANELS(1)
 DEFINE_PANELS(2)
 #if V_ROWS >= 3
@@ -268,7 +332,7 @@ static panel_tile *const panel_tiles[V_ROWS][4] = {
         if (j->h_count)                                                                                \
             duo_##A##_##B(a, b, j->h, j->h_count, j->wh + p * (A) * VL * j->h_count);                  \
         VEC_##A(DUO_KEEP_A, _) VEC_##B(DUO_KEEP_B, A)                                                  \
-        panel_finish(j, p, 0, (A) + (B), done);                                                        \
+        panel_finish(j, p, 0, 1, (A) + (B), done);                                                     \
     }
 #define DUO_START_A(A, v) a[v] = v_load(start + (v) * VL);
 #define DUO_START_B(A, v) b[v] = v_load(start + ((A) + (v)) * VL);
@@ -298,17 +362,19 @@ static void panel_run(const panel_job *j, int64_t rows, int64_t begin, int64_t e
             if (take == 2)
                 panel_duos[j->pitch - 3][panel_vectors(j->columns, j->pitch, p + 1) - 1](j, p);
             else
-                panel_tiles[0][panel_vectors(j->columns, j->pitch, p) - 1](j, p, 0);
+                panel_tiles[0][panel_vectors(j->columns, j->pitch, p) - 1](j, p, 0, &no_fetch);
             left -= take;
         }
         return;
     }
+    const int64_t bytes = (j->x_count + j->h_count) * j->columns * (int64_t)sizeof(weight);
     for (int64_t b = begin; b < end; b++) {
         const int64_t p = zigzag ? end - 1 - (b - begin) : b;
         const int vectors = panel_vectors(j->columns, j->pitch, p);
-        for (int64_t row = 0; row < rows;) {
+        fetch f = fetch_of(bytes, rows, b + 1 == end ? 0 : zigzag ? -1 : 1);
+        for (int64_t row = 0; row < rows; f.tile++) {
             const int64_t take = tile_rows(rows - row);
-            panel_tiles[take - 1][vectors - 1](j, p, row);
+            panel_tiles[take - 1][vectors - 1](j, p, row, &f);
             row += take;
         }
     }
