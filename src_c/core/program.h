@@ -5,6 +5,7 @@
 #ifdef __cplusplus /* a plugin; C++ has this header from C++23 on */
 #include <atomic>
 using std::atomic_int;
+#define _Atomic(T) std::atomic<T>
 extern "C" {
 #else
 #include <stdatomic.h>

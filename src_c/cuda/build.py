@@ -262,16 +262,22 @@ def _link(target: Path, command: list[str], made: list[Path]) -> str:
     return said
 
 
+# sin and cos bring large arguments into range by a table in local memory: a stack frame, and nothing spills
+MAY_HAVE_STACK = ("unary_one",)
+
+
 def kernels_that_spill(said: str) -> list[str]:
-    """Of what ptxas -v says: kernels with a stack frame or with registers in memory."""
+    """Of what ptxas -v says: kernels with registers in memory, or with a stack frame that is not expected."""
     bad, kernel = [], "?"
     for line in said.splitlines():
         m = re.search(r"(?:Compiling entry function|Function properties for) '?([\w$.]+)'?", line)
         if m:
             kernel = m[1]
         m = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line)
-        if m and any(int(n) for n in m.groups()):
-            bad.append(f"{kernel}: {m[0]}")
+        if m:
+            stack, stores, loads = map(int, m.groups())
+            if stores or loads or (stack and not any(name in kernel for name in MAY_HAVE_STACK)):
+                bad.append(f"{kernel}: {m[0]}")
     return bad
 
 

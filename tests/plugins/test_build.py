@@ -124,6 +124,8 @@ ptxas info    : Function properties for _Z1bv
 def test_kernels_that_spill_are_seen(numbers, bad):
     found = build.kernels_that_spill(PTXAS.format(*numbers))
     assert len(found) == bad and all("_Z1bv" in f for f in found)
+    known = build.kernels_that_spill(PTXAS.format(*numbers).replace("_Z1bv", "_Z9unary_one"))
+    assert len(known) == (bad if any(numbers[1:]) else 0)
 
 
 def test_what_a_release_may_not_be(dummy, tmp_path):
