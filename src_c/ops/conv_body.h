@@ -124,7 +124,7 @@ static int32_t TYPED(conv_run)(const rnnrt_run *run, const rnnrt_op *op)
     T_DENSE d = TYPED(dense_of)(op);
     int64_t groups = op->attr[C_GROUPS], one = rnnrt_round64(TABLE(run->kernels)->dense_packed_bytes(&d));
     int64_t in[RNNRT_MAX_RANK], out[RNNRT_MAX_RANK];
-    TYPED(rnnrt_plane) p = {.k = run->kernels, .w = rnnrt_window_of(op->attr), .channels = op->attr[C_CHANNELS],
+    TYPED(rnnrt_plane) p = {.k = run->kernels, .team = run->team, .w = rnnrt_window_of(op->attr), .channels = op->attr[C_CHANNELS],
                             .group_channels = op->attr[C_CHANNELS] / groups, .filters = op->attr[C_FILTERS],
                             .gathered = (REAL *)(run->scratch + TYPED(gather_at)(op))};
     rnnrt_shape(run, op->in[0], in);

@@ -1,9 +1,11 @@
 /* One convolution of one batch row through the dense kernel of REAL: rows as they lie where a window's taps lie together,
  * else gathered into scratch with zeros where they reach beyond the data. Included twice; see typed.h. */
+#include "share_body.h"
 
 /* One batch row of one convolution. */
 typedef struct TYPED(rnnrt_plane) {
     const rnnrt_kernels *k;
+    rnnrt_team *team;    /* threads to share it with, or NULL */
     rnnrt_window w;
     int64_t before[2], in[2], out[2];
     int64_t channels, group_channels, filters;
@@ -65,8 +67,8 @@ static inline void TYPED(rnnrt_gather_range)(const TYPED(rnnrt_plane) *p, const 
         int64_t n = end - at < RNNRT_GATHER_ROWS ? end - at : RNNRT_GATHER_ROWS;
         for (int64_t i = 0; i < n; i++)
             TYPED(rnnrt_gather)(p, oy, at + i, g, p->gathered + i * d->inputs);
-        TABLE(p->k)->dense(d, n, p->gathered, d->inputs,
-                           p->y + (oy * p->out[1] + at) * p->filters + g * d->outputs, p->filters, 0, RNNRT_ALL_BLOCKS);
+        TYPED(rnnrt_dense)(p->team, p->k, d, n, p->gathered, d->inputs,
+                           p->y + (oy * p->out[1] + at) * p->filters + g * d->outputs, p->filters);
     }
 }
 
@@ -79,8 +81,8 @@ static inline void TYPED(rnnrt_convolve)(const TYPED(rnnrt_plane) *p, const T_DE
         if (begin < end) {
             /* k[0] == 1: TensorFlow pads no line, so the line is oy * stride */
             const REAL *x = p->x + (oy * p->w.stride[0] * p->in[1] + begin * p->w.stride[1] - p->before[1]) * p->channels;
-            TABLE(p->k)->dense(d, end - begin, x, p->w.stride[1] * p->channels,
-                        p->y + (oy * p->out[1] + begin) * p->filters, p->filters, 0, RNNRT_ALL_BLOCKS);
+            TYPED(rnnrt_dense)(p->team, p->k, d, end - begin, x, p->w.stride[1] * p->channels,
+                               p->y + (oy * p->out[1] + begin) * p->filters, p->filters);
         }
         TYPED(rnnrt_gather_range)(p, d, g, oy, end, p->out[1]);
     }

@@ -16,10 +16,8 @@ static int64_t last_dim(const rnnrt_plan *p, int64_t tensor)
 }
 
 #include "real32.h"
-#include "share_body.h"
 #include "dense_body.h"
 #include "real64.h"
-#include "share_body.h"
 #include "dense_body.h"
 
 RNNRT_TYPED_CHECK(check)

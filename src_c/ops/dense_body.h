@@ -1,4 +1,5 @@
 /* Dense over REAL. Included twice; see typed.h. */
+#include "share_body.h"
 
 static T_DENSE TYPED(dense_of)(const rnnrt_plan *p, const rnnrt_op *op)
 {

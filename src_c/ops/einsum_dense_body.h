@@ -1,4 +1,5 @@
 /* einsum_dense over REAL. Included twice; see typed.h. */
+#include "share_body.h"
 
 static T_DENSE TYPED(dense_of)(const rnnrt_plan *p, const rnnrt_op *op)
 {
@@ -85,12 +86,12 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
     T_DENSE d = TYPED(dense_of)(run->plan, op);
     int64_t rows = x->steps * x->width / d.inputs;
     if (x->batch_stride == x->steps * x->width && y->batch_stride == y->steps * y->width) {
-        TABLE(run->kernels)->dense(&d, x->batch * rows, (const REAL *)x->data, d.inputs, (REAL *)y->data, d.outputs,
-                                     0, RNNRT_ALL_BLOCKS);
+        TYPED(rnnrt_dense)(run->team, run->kernels, &d, x->batch * rows, (const REAL *)x->data, d.inputs,
+                           (REAL *)y->data, d.outputs);
         return RNNRT_OK;
     }
     for (int64_t b = 0; b < x->batch; b++)
-        TABLE(run->kernels)->dense(&d, rows, (const REAL *)x->data + b * x->batch_stride, d.inputs,
-                            (REAL *)y->data + b * y->batch_stride, d.outputs, 0, RNNRT_ALL_BLOCKS);
+        TYPED(rnnrt_dense)(run->team, run->kernels, &d, rows, (const REAL *)x->data + b * x->batch_stride, d.inputs,
+                           (REAL *)y->data + b * y->batch_stride, d.outputs);
     return RNNRT_OK;
 }

@@ -135,6 +135,21 @@ def test_masks_and_directions(cell):
                 assert _same(model_of(graph, weights, threads=threads).predict(x), want), (options, threads)
 
 
+def test_convolutions_and_dense_layers():
+    b = Builder()
+    x = b.input("x", None, 6)
+    window = {"kernel_size": [5], "strides": [1], "dilation_rate": [1], "padding": "causal"}
+    (y,) = b.add("conv", "conv", x, channels=6, filters=70, **window)
+    (z,) = b.add("dense", "dense", y, units=130, activation=Activation("relu"))
+    graph, weights = b.done(z)
+    for rows, steps in ((1, 300), (3, 7)):
+        x = _x(rows, steps, 6)
+        want = model_of(graph, weights).predict(x)
+        before = native.shared_parts()[0]
+        assert same_bits(model_of(graph, weights, threads=3).predict(x), want)
+        assert native.shared_parts()[0] > before
+
+
 def test_pools_and_asyncio():
     graph, weights = _graph("lstm", 70, 5)
     x = _x(12, 10, 5)

@@ -117,7 +117,8 @@ def main() -> None:
     if args.priority:
         ahead(args.priority)
     print(
-        f"{'':28} {'one: p50':>9} {'p99':>8} {'mean':>8}  {args.threads:>5}: p50 {'p99':>8} {'mean':>8}  ratio  mean served"
+        f"{'':28} {'one: p50':>9} {'p99':>8} {'mean':>8}  {args.threads:>5}: p50 {'p99':>8} {'mean':>8}  "
+        "ratio  mean served"
     )
     with neighbour(args.neighbour):
         for name, *case in CASES:
