@@ -43,7 +43,8 @@
 #define LATE_NS 200000
 #define YIELD_NS 20000
 #define ALONE_LEAST_NS 1000000
-#define ALONE_MOST_NS 64000000
+#define ALONE_MOST_NS 32000000
+#define FORGET_NS 10000000
 #define JUDGE_PARTS 64
 #define WAKE_AGAIN_NS 1000000
 #define STACK_BYTES ((size_t)2 << 20)
@@ -284,11 +285,13 @@ rnnrt_team *rnnrt_team_enter(_Atomic(rnnrt_team *) *at, int64_t cost)
         return NULL;
     if (atomic_flag_test_and_set_explicit(&t->taken, memory_order_acquire))
         return NULL;
-    t->eager = 1;
-    if (cost < LONG_CALL_NS) {
-        t->close_calls = now() - t->last_call < CLOSE_NS ? t->close_calls + 1 : 0;
-        t->eager = t->close_calls >= CLOSE_CALLS || forced;
+    int64_t since = now() - t->last_call;
+    if (since > FORGET_NS) { /* who had the cores then may have gone */
+        t->alone_until = 0;
+        t->alone = ALONE_LEAST_NS;
     }
+    t->close_calls = since < CLOSE_NS ? t->close_calls + 1 : 0;
+    t->eager = cost >= LONG_CALL_NS || t->close_calls >= CLOSE_CALLS || forced;
     return t;
 }
 
