@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import ALL, BY_NAME
+from cases import ALL, BY_NAME, Case
+from cases.case import form, leaves
 from cases.golden import Golden, load
 
 import rnnrt
@@ -54,11 +55,16 @@ def _model(name: str, version: str):
 
 
 def _flat(value) -> list[np.ndarray]:
-    return [np.asarray(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+    return [np.asarray(v) for v in leaves(value)]
 
 
-def _feed(arrays: list[np.ndarray]):
-    return arrays[0] if len(arrays) == 1 else arrays
+def _feed(case: Case, arrays: list[np.ndarray]):
+    return form(arrays, [i.name for i in case.inputs], case.input_form)
+
+
+def _ordered(built, flat: list[np.ndarray]) -> list[np.ndarray]:
+    """What the reference gives in the graph's order, in the order of the outputs' structure."""
+    return [flat[n] for n in leaves(built.graph.output_structure)]
 
 
 def _compare(golden: Golden, piece: int, got: list[np.ndarray]) -> None:
@@ -80,7 +86,7 @@ def test_reference_is_keras_in_double(name, version):
     reference = Interpreter(built.graph, built.weights)
     session = reference.session(g.case.batch)
     for piece, arrays in enumerate(g.case.pieces()):
-        got = session.run(arrays) if g.case.chunks else reference.predict(arrays)
+        got = _ordered(built, session.run(arrays) if g.case.chunks else reference.predict(arrays))
         assert len(got) == len(g.outputs[piece])
         for y, want in zip(got, g.outputs[piece]):
             error = float((want.error(y) / np.maximum(1, np.abs(want.values))).max())
@@ -91,7 +97,7 @@ def test_reference_is_keras_in_double(name, version):
 def test_predict_is_keras(name, version):
     """convert, load, predict; a stateful model's predict is its first call."""
     g, model = _golden(name, version), _model(name, version)
-    got = model.predict(_feed(g.case.pieces()[0]))
+    got = model.predict(_feed(g.case, g.case.pieces()[0]))
     assert isinstance(got, np.ndarray) == g.single, "Keras gives one array here, or a list, and so must we"
     given = "float32" if g.case.gives == "bfloat16" else g.case.gives  # NumPy has no bfloat16
     assert all(y.dtype == given for y in _flat(got))
@@ -123,9 +129,9 @@ def test_inputs_that_never_meet_may_have_two_lengths():
 def test_a_row_by_itself_has_the_same_bits(name, version):
     g, model = _golden(name, version), _model(name, version)
     arrays = g.case.pieces()[0]
-    whole = _flat(model.predict(_feed(arrays)))
+    whole = _flat(model.predict(_feed(g.case, arrays)))
     for row in {0, g.case.batch - 1}:
-        for y, want in zip(_flat(model.predict(_feed([x[row : row + 1] for x in arrays]))), whole):
+        for y, want in zip(_flat(model.predict(_feed(g.case, [x[row : row + 1] for x in arrays]))), whole):
             np.testing.assert_array_equal(y, want[row : row + 1])
 
 
@@ -135,7 +141,7 @@ def test_predict_through_blas_is_keras(name, version, monkeypatch):
     path = _converted(name, version)
     monkeypatch.setenv("RNNRT_BLAS", "always")
     g, model = _golden(name, version), rnnrt.load(path)
-    _compare(g, 0, _flat(model.predict(_feed(g.case.pieces()[0]))))
+    _compare(g, 0, _flat(model.predict(_feed(g.case, g.case.pieces()[0]))))
 
 
 STATEFUL = [(n, v) for n, v in PAIRS if BY_NAME[n].chunks]
@@ -147,9 +153,9 @@ def test_calls_of_a_stateful_model_are_keras(name, version):
     g, model = _golden(name, version), _model(name, version)
     session = model.session(batch_size=g.case.batch)
     for piece, arrays in enumerate(g.case.pieces()):
-        _compare(g, piece, _flat(session.run(_feed(arrays))))
+        _compare(g, piece, _flat(session.run(_feed(g.case, arrays))))
     session.reset()
-    _compare(g, 0, _flat(session.run(_feed(g.case.pieces()[0]))))
+    _compare(g, 0, _flat(session.run(_feed(g.case, g.case.pieces()[0]))))
 
 
 PLAIN = [(n, v) for n, v in PAIRS if not BY_NAME[n].chunks]
@@ -165,19 +171,20 @@ def test_a_session_goes_on_as_the_whole(name, version):
             model.session(batch_size=g.case.batch)
         return
     arrays = g.case.draw_inputs()
-    roles = [i.role for i in _built(name, version).graph.inputs]
-    data = [x for x, role in zip(arrays, roles) if role == "data"]
-    states = [x for x, role in zip(arrays, roles) if role == "state"]
+    graph = _built(name, version).graph
+    data = {i.name: x for x, i in zip(arrays, graph.inputs) if i.role == "data"}
+    states = [x for x, i in zip(arrays, graph.inputs) if i.role == "state"]
+    length = min(x.shape[1] for x in data.values())
     session = model.session(batch_size=g.case.batch, initial_state=states or None)
-    ends = [e for e in np.cumsum(CUTS) if e < data[0].shape[1]] + [data[0].shape[1]]
+    ends = [e for e in np.cumsum(CUTS) if e < length] + [length]
     pieces = []
     for start, end in zip([0, *ends], ends):
-        pieces.append(_flat(session.run(_feed([x[:, start:end] for x in data]))))
-    marks = [verdict.marks[t] for t in _built(name, version).graph.outputs]
+        pieces.append(_flat(session.run({n: x[:, start:end] for n, x in data.items()})))
+    marks = _ordered(_built(name, version), [verdict.marks[t] for t in graph.outputs])
     whole = [
         np.concatenate([p[k] for p in pieces], axis=1) if mark == "step" else pieces[-1][k]
         for k, mark in enumerate(marks)
     ]
     _compare(g, 0, whole)
-    for y, want in zip(whole, _flat(model.predict(_feed(arrays)))):
+    for y, want in zip(whole, _flat(model.predict(_feed(g.case, arrays)))):
         np.testing.assert_array_equal(y, want)  # bit for bit

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cases import BY_NAME
 from cases.golden import load
+from keras_files import arrays, functional, input_layer, layer, node3, tensor3, write_keras
 
 import rnnrt
 from rnnrt.convert import build
@@ -96,3 +97,34 @@ def test_the_rows_of_a_summary_show_layers_not_their_masks(version):
     rows = {r.kind: r for r in layer_rows(_built("masks/embedding", version).graph)}
     assert rows["Embedding"].shape == "(None, None, 4)" and rows["Embedding"].params == 36
     assert rows["LSTM"].shape == "(None, 5)"
+
+
+def _attention_beside(tmp_path, *others):
+    """A Keras 3 model of a masked embedding, a MultiHeadAttention over it, and layers on both."""
+    shape = [None, 5, 4]
+    ids, table = (
+        input_layer("ids", (None, 5), 3, True, dtype="int32"),
+        {"input_dim": 9, "output_dim": 4, "mask_zero": True},
+    )
+    embedded = tensor3("embedding", shape=shape)
+    attention = {"num_heads": 1, "key_dim": 2, "use_bias": True}
+    layers = [
+        ids,
+        layer("Embedding", "embedding", 3, [node3(tensor3("ids", shape=[None, 5]))], **table),
+        layer("MultiHeadAttention", "attention", 3, [node3(embedded, embedded)], **attention),
+        *(layer(name, name.lower(), 3, [node3([embedded, tensor3("attention", shape=shape)])]) for name in others),
+    ]
+    outputs = [["attention", 0, 0], *([name.lower(), 0, 0] for name in others)]
+    weights = dict(zip(("query", "key", "value"), [arrays((4, 1, 2), (1, 2))] * 3)) | {
+        "output": arrays((1, 2, 4), (4,))
+    }
+    tree = {"layers/embedding": arrays((9, 4))}
+    tree |= {f"layers/multi_head_attention/{name}_dense": a for name, a in weights.items()}
+    return write_keras(tmp_path / "m.keras", functional(layers, [["ids", 0, 0]], outputs), tree)
+
+
+def test_a_mask_that_keras3_deletes_under_a_reader_is_refused(tmp_path):
+    """MultiHeadAttention deletes it, Minimum reads it when it runs; Add has it from the node."""
+    assert rnnrt.check(_attention_beside(tmp_path, "Add")).ok
+    (refused,) = rnnrt.check(_attention_beside(tmp_path, "Minimum")).refused
+    assert "minimum" in refused.path and "attention and it read the mask of one tensor" in refused.reason

@@ -164,7 +164,10 @@ def _cut(case: Case, model: Any, marks: dict, graph: Any, whole: list[np.ndarray
     given = dict(zip((i.name for i in graph.inputs), case.pieces()[0]))
     states = [given[i.name] for i in graph.inputs if i.role == "state"]
     timed = {i.name: marks[i.tensor] == "step" for i in graph.inputs if i.role == "data"}
-    steps = next(given[name].shape[1] for name, moves in timed.items() if moves)
+    lengths = {given[name].shape[1] for name, moves in timed.items() if moves}
+    if len(lengths) > 1:
+        return  # no session advances such inputs together
+    (steps,) = lengths
     session = model.session(batch_size=case.batch, initial_state=states or None)
     at, parts = 0, []
     while at < steps:

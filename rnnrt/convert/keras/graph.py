@@ -52,7 +52,8 @@ class GraphBuilder:
 
     refused: (layer path, class, error) of each layer that does not convert; the walk goes on behind them,
     so that all are found. labels: what a tensor is beside its layer's output (``h``, ``c``). shapes: of the outputs
-    of each layer by path.
+    of each layer by path. mask_readers: layers that read a tensor's mask when Keras 3 runs them, by tensor; see
+    :func:`~.masks.reads_mask`.
     """
 
     tensors: dict[str, TensorSpec] = field(default_factory=dict)
@@ -65,6 +66,7 @@ class GraphBuilder:
     ignored: dict[str, list[str]] = field(default_factory=dict)
     shapes: dict[str, list[Shape]] = field(default_factory=dict)
     mask_ops: dict[tuple, str] = field(default_factory=dict)
+    mask_readers: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     backend: str = ""
     _ids: dict[str, int] = field(default_factory=dict)
     _calls: int = 0

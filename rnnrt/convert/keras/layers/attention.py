@@ -8,7 +8,7 @@ from typing import Any
 from ....errors import ConversionError
 from ..activations import rounded
 from ..call import LayerCall, Value
-from ..masks import join_masks
+from ..masks import join_masks, reads_mask
 from ..weights import Part, attention_parts
 from .registry import layer
 
@@ -128,6 +128,8 @@ def multi_head_attention(c: LayerCall) -> list[Value]:
     for name, n in (("query", width), ("value", wide), ("key", width)):
         x = _project(c, name, values[name], 1, (heads, n), bias)
         inner.append(c.emit("reshape", [x], {"target_shape": (-1, heads * n)})[0])
+    for x in given.values():
+        reads_mask(c, x, takes=True)
     scores = _call_flag(c, "return_attention_scores")
     masks, attrs = _masks(c, given, isinstance(key, Value))
     attrs |= {

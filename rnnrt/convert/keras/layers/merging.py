@@ -6,7 +6,7 @@ from typing import Any
 
 from ..call import LayerCall, Value
 from ..joining import agree, agree_axes, expand, ones_inserted, same_dtype
-from ..masks import join_masks, merged_mask
+from ..masks import join_masks, merged_mask, reads_mask
 from .registry import layer
 
 _EPSILON = 1e-7
@@ -66,6 +66,8 @@ def multiply(c: LayerCall) -> list[Value]:
     values = _aligned(c, _inputs(c))
     if c.spec.generation <= 2 or not any(v.mask for v in values):
         return _merge(c, "multiply", values)
+    for v in c.inputs:
+        reads_mask(c, v)
     values = [_put(c, v, v.mask, 1.0) if v.mask else v for v in values]
     out = _merge(c, "multiply", values)[0]
     masks = [v.mask for v in values if v.mask]
@@ -80,6 +82,8 @@ def _extreme(c: LayerCall, op: str) -> list[Value]:
     values = _aligned(c, _inputs(c))
     if c.spec.generation <= 2 or not any(v.mask for v in values) or len(values) == 1:
         return _merge(c, op, values)
+    for v in c.inputs:
+        reads_mask(c, v)
     mask = merged_mask(c, c.inputs)
     out, known = values[0], values[0].mask
     for x in values[1:]:
