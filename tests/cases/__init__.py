@@ -12,6 +12,7 @@ from . import (
     conv_lstm,
     convolution,
     dense,
+    drawn,
     embedding,
     functional,
     gru,
@@ -51,6 +52,7 @@ _MODULES = (
     wiring,
     conv_lstm,
     sharing,
+    drawn,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]
