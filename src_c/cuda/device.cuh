@@ -126,7 +126,7 @@ __device__ __forceinline__ void cluster_arrive()
 #ifdef RNNRT_EMU
     emu::cluster_arrive();
 #elif RNNRT_SM90
-    asm volatile("barrier.cluster.arrive.release.aligned;" : : : "memory");
+    asm volatile("barrier.cluster.arrive.release;" : : : "memory");
 #endif
 }
 __device__ __forceinline__ void cluster_wait()
@@ -134,7 +134,7 @@ __device__ __forceinline__ void cluster_wait()
 #ifdef RNNRT_EMU
     emu::cluster_wait();
 #elif RNNRT_SM90
-    asm volatile("barrier.cluster.wait.acquire.aligned;" : : : "memory");
+    asm volatile("barrier.cluster.wait.acquire;" : : : "memory");
 #endif
 }
 __device__ __forceinline__ void cluster_sync()

@@ -33,23 +33,24 @@ __device__ __forceinline__ void finish(const gemm_args &a, float *y, int64_t col
     y[column] = rnnrt_activate(a.activation, v);
 }
 
-/* `count` lines of TILE_K floats from k on, line i from line(i) (nullptr: zeros), to rows X_PITCH apart. */
+/* COUNT lines of TILE_K floats from k on, line i from line(i) (nullptr: zeros), to rows X_PITCH apart. What is not
+ * there is named as `base`, which is not read. */
 template <int COUNT, int THREADS, class F>
-__device__ __forceinline__ void load_lines(float *to, F line, int64_t k, int64_t k_end, int vectors)
+__device__ __forceinline__ void load_lines(float *to, F line, const float *base, int64_t k, int64_t k_end, int vectors)
 {
     if (vectors) {
         for (int e = (int)threadIdx.x; e < COUNT * (TILE_K / 4); e += THREADS) {
             const int i = e / (TILE_K / 4), c = e % (TILE_K / 4) * 4;
             const float *from = line(i);
             const bool there = from && k + c < k_end;
-            copy_async<16>(to + i * X_PITCH + c, there ? from + k + c : nullptr, there);
+            copy_async<16>(to + i * X_PITCH + c, there ? from + k + c : base, there);
         }
     } else {
         for (int e = (int)threadIdx.x; e < COUNT * TILE_K; e += THREADS) {
             const int i = e / TILE_K, c = e % TILE_K;
             const float *from = line(i);
             const bool there = from && k + c < k_end;
-            copy_async<4>(to + i * X_PITCH + c, there ? from + k + c : nullptr, there);
+            copy_async<4>(to + i * X_PITCH + c, there ? from + k + c : base, there);
         }
     }
 }
@@ -63,7 +64,7 @@ __device__ __forceinline__ void load_square(float *to, const float *w, int64_t s
     for (int e = (int)threadIdx.x; e < TILE_K * per_line; e += THREADS) {
         const int i = e / per_line, c = e % per_line * width;
         const bool there = k + i < k_end && n + c < n_end;
-        const float *from = there ? w + (k + i) * stride + n + c : nullptr;
+        const float *from = there ? w + (k + i) * stride + n + c : w;
         if (vectors)
             copy_async<16>(to + i * w_pitch(BN) + c, from, there);
         else
@@ -72,7 +73,7 @@ __device__ __forceinline__ void load_square(float *to, const float *w, int64_t s
 }
 
 /* Blocks of BM x BN of y, a warp for each 32 x 32; a ring of STAGES tiles along k, one barrier for each. */
-template <class TILE, int BM, bool TRANSPOSED> __global__ void __launch_bounds__(BM / 32 *(BN / 32) * 32) k_gemm_tiles(job j)
+template <class TILE, int BM, bool TRANSPOSED> __global__ void __launch_bounds__(BM / 32 *(BN / 32) * 32, 1) k_gemm_tiles(job j)
 {
     constexpr int THREADS = BM / 32 * (BN / 32) * 32, X_FLOATS = BM * X_PITCH,
                   W_FLOATS = TRANSPOSED ? BN * X_PITCH : TILE_K * w_pitch(BN);
@@ -92,10 +93,10 @@ template <class TILE, int BM, bool TRANSPOSED> __global__ void __launch_bounds__
             float *x = shared + tile % STAGES * (X_FLOATS + W_FLOATS), *w = x + X_FLOATS;
             const int64_t k = tile * TILE_K;
             load_lines<BM, THREADS>(
-                x, [&](int i) { return row0 + i < a.rows ? x_row(a, row0 + i) : nullptr; }, k, a.k, j.x_vectors);
+                x, [&](int i) { return row0 + i < a.rows ? x_row(a, row0 + i) : nullptr; }, a.x, k, a.k, j.x_vectors);
             if (TRANSPOSED)
                 load_lines<BN, THREADS>(
-                    w, [&](int i) { return column0 + i < a.n ? a.w + (column0 + i) * a.w_stride : nullptr; }, k, a.k,
+                    w, [&](int i) { return column0 + i < a.n ? a.w + (column0 + i) * a.w_stride : nullptr; }, a.w, k, a.k,
                     j.w_vectors);
             else
                 load_square<THREADS>(w, a.w, a.w_stride, k, a.k, column0, a.n, j.w_vectors);

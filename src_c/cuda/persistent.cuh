@@ -139,15 +139,17 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
         hs[e] = r < rows && k < units ? s.h[(row0 + r) * s.row_stride + k] : 0.0f;
     }
     float own_h[TEAM_PAIRS], own_c[TEAM_PAIRS], z[TEAM_PAIRS][G], keep[TEAM_PAIRS];
-    bool has[TEAM_PAIRS];
+    bool has[TEAM_PAIRS], on[TEAM_PAIRS]; /* what was shown before; whether the step counts */
     const int pairs = rows << unit_bits;
-    const auto load_z = [&](int p, int64_t step) {
+    const auto load_ahead = [&](int p, int64_t step) {
         const int e = tid + p * TEAM_THREADS, u = unit0 + (e & (uc - 1));
         if (e < pairs && u < units && step < j.steps) {
             const float *from = s.z + ((step * s.batch + row0 + (e >> unit_bits)) * units + u) * G;
             UNROLL
             for (int g = 0; g < G; g++)
                 z[p][g] = from[g];
+            if (s.mask)
+                on[p] = s.mask[(row0 + (e >> unit_bits)) * s.mask_batch + time_in(s, j.step0 + step)] != 0;
         }
     };
     UNROLL
@@ -159,13 +161,14 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
         for (int g = 0; g < G; g++)
             z[p][g] = 0.0f;
         has[p] = false;
+        on[p] = true;
         if (e < pairs && u < units) {
             own_h[p] = s.h[at + u];
             if (FORM == FORM_LSTM)
                 own_c[p] = s.c[at + u];
             has[p] = s.mask && s.has_output[at];
         }
-        load_z(p, 0);
+        load_ahead(p, 0);
     }
     if (CLUSTER)
         cluster_sync(); /* every block is there, with its buffers filled */
@@ -246,11 +249,8 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
             if (e >= pairs || u >= units)
                 continue;
             const int64_t row = row0 + (e >> unit_bits);
-            bool there = true;
-            if (s.mask) {
-                there = s.mask[row * s.mask_batch + time_in(s, step)] != 0;
-                has[p] = has[p] || there;
-            }
+            const bool there = on[p];
+            has[p] = has[p] || there;
             float h = own_h[p];
             if (there) {
                 if (FORM == FORM_LSTM) {
@@ -279,7 +279,7 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
             }
             if (float *y = output_at(s, row, step))
                 y[u] = there || (has[p] && !s.zero_masked) ? h : 0.0f;
-            load_z(p, t + 1);
+            load_ahead(p, t + 1);
         }
         pass_on(own_h);
     }

@@ -17,7 +17,7 @@ def built() -> Kernels:
         pytest.skip("the emulation of CUDA needs g++ to be built")
     names = ("gemm", "recurrent", "steps", "lstm", "gru", "simple_rnn")
     sources = [emulated.ROOT / "src_c" / "cuda" / f"{n}.cu" for n in names]
-    sources.append(emulated.ROOT / "tests" / "cuda" / "kernel_hooks.cu")
+    sources += sorted((emulated.ROOT / "tests" / "cuda").glob("*.cu"))
     folder = emulated.folder()
     target = folder / "kernels.so"
     build.emulate(target, sources, ["-DRNNRT_PLANT"], objects=folder)

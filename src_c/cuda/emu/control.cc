@@ -97,6 +97,7 @@ extern "C" __attribute__((visibility("default"))) int rnnrt_emu_set(const char *
     read_environment();
     if (!strcmp(name, "reset")) {
         broken = cudaSuccess;
+        memory.torn = 0;
         streams_forget();
         return 0;
     }
