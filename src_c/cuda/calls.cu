@@ -198,38 +198,41 @@ static int32_t check_buffers(const model *m, const rnnrt_call *call, rnnrt_error
     return RNNRT_OK;
 }
 
+/* Points the views of inputs, outputs and their aliases at these buffers. */
+static void attach(const model *m, lane *l, const rnnrt_buffer *inputs, const rnnrt_buffer *outputs)
+{
+    const rnnrt_model *p = m->program;
+    for (int64_t i = 0; i < p->n_lent; i++) {
+        rnnrt_view *v = &l->ws->views[p->lent[i]];
+        const rnnrt_plan_tensor *t = &p->plan.tensors[p->root[p->lent[i]]];
+        const rnnrt_buffer *b = t->role == RNNRT_TENSOR_INPUT ? &inputs[t->io] : &outputs[t->io];
+        v->data = (char *)b->data;
+        if (t->role == RNNRT_TENSOR_INPUT)
+            v->dtype = b->dtype;
+    }
+}
+
 /* Ids in host memory are checked by the host's own functions; ids on the device by a kernel (embedding.cu). */
 static int32_t check_ids(const model *m, lane *l, const rnnrt_call *call, rnnrt_error *err)
 {
-    const rnnrt_model *program = m->program;
-    const rnnrt_plan *p = &program->plan;
-    rnnrt_view *views = l->ws->views;
-    for (int64_t i = 0; i < p->n_tensors; i++) {
-        const rnnrt_plan_tensor *t = &p->tensors[program->root[i]];
-        if (t->role == RNNRT_TENSOR_INPUT) {
-            views[i].data = (char *)call->inputs[t->io].data;
-            views[i].dtype = call->inputs[t->io].dtype;
-        }
-    }
+    const rnnrt_model *p = m->program;
+    if (!p->n_prechecked)
+        return RNNRT_OK;
+    attach(m, l, call->inputs, call->outputs);
     rnnrt_run run = {};
-    run.plan = p;
-    run.kernels = program->kernels;
-    run.views = views;
+    run.plan = &p->plan;
+    run.kernels = p->kernels;
+    run.views = l->ws->views;
     run.carry = run.first_tile = run.last_tile = 1;
     run.err = err;
     run.dims = l->ws->dims;
-    for (int64_t i = 0; i < p->n_ops; i++) {
-        const rnnrt_op *op = &program->ops[i];
-        if (!op->cls->precheck)
-            continue;
-        const rnnrt_plan_tensor *t = &p->tensors[program->root[op->in[0]]];
-        if (t->role != RNNRT_TENSOR_INPUT || on_device(&call->inputs[t->io]))
-            continue;
-        const int32_t rc = op->cls->precheck(&run, op);
-        if (rc)
-            return rc;
+    int32_t rc = RNNRT_OK;
+    for (int64_t i = 0; !rc && i < p->n_prechecked; i++) {
+        const rnnrt_op *op = &p->ops[p->prechecked[i]];
+        if (!on_device(&call->inputs[p->plan.tensors[p->root[op->in[0]]].io]))
+            rc = op->cls->precheck(&run, op);
     }
-    return RNNRT_OK;
+    return rc;
 }
 
 /* ---- rows ---- */
@@ -345,6 +348,7 @@ static int32_t walk(const task &t)
         if (t.l->at[i] >= 0)
             buffers[i].data = t.l->io + t.l->at[i];
     }
+    attach(t.m, t.l, buffers, buffers + p->n_inputs);
     call_context context = {t.stream, t.m, t.call, (finding *)(t.l->io + t.l->found)};
     rnnrt_call inner = {};
     inner.struct_size = sizeof inner;

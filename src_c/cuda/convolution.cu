@@ -82,17 +82,18 @@ static int32_t convolve(const op_run &run, const rnnrt_op *op, const plane &p, c
     const rnnrt_view *y = rnnrt_out(&run, op, 0);
     const int64_t channels = op->attr[C_CHANNELS], filters = op->attr[C_FILTERS], groups = op->attr[C_GROUPS];
     const int64_t cg = channels / groups, fg = filters / groups, taps = p.w.k[0] * p.w.k[1];
-    const int64_t kernel = rnnrt_round64(taps * cg * fg * 4) / 4, one = kernel + rnnrt_round64(fg * 4) / 4;
+    const float *kernel = (const float *)op->prepared, *bias = kernel + rnnrt_round64(taps * cg * filters * 4) / 4;
     const int together = groups == 1 && p.w.dilation[1] == 1; /* the taps of a line are side by side */
     const rnnrt_activation f = {(int32_t)op->attr[C_ACT], {(float)op->real[0], (float)op->real[1], (float)op->real[2]}};
     int32_t rc = RNNRT_OK;
     for (int64_t g = 0; !rc && g < groups; g++)
         for (int64_t t = 0; !rc && t < taps; t += together ? p.w.k[1] : 1) {
             const int64_t ky = t / p.w.k[1], kx = t % p.w.k[1], k = together ? p.w.k[1] * cg : cg;
-            const float *w = (const float *)op->prepared + g * one;
             const bool last = t + (together ? p.w.k[1] : 1) >= taps;
             rnnrt::gemm_args a = rnnrt::gemm_plain(x + ky * p.w.dilation[0] * x_line + kx * p.w.dilation[1] * channels + g * cg,
-                                                   w + t * cg * fg, last ? w + kernel : NULL, (float *)y->data + g * fg, 0, fg, k);
+                                                   kernel + t * cg * filters + g * fg, last ? bias + g * fg : NULL, (float *)y->data + g * fg, 0,
+                                                   fg, k);
+            a.w_stride = filters;
             a.rows = p.out[0] * p.out[1];
             a.inner = p.out[1];
             a.x_inner = p.w.stride[1] * channels;

@@ -33,15 +33,17 @@ static rnnrt_activation activation_of(const rnnrt_op *op, int attr)
 }
 
 /* ---- dense: attr = inputs, outputs, activation ---- */
-int64_t scratch_DENSE(const rnnrt_sizes *s, const rnnrt_op *op)
+int32_t size_DENSE(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
 {
-    if (op->attr[2] != RNNRT_ACT_GLU)
-        return 0;
     const rnnrt_plan_tensor *x = &s->plan->tensors[op->in[0]];
-    int64_t rows = 1;
-    for (int64_t i = 0; i < x->rank - 1; i++)
+    int64_t rows = 1, all = 1;
+    for (int64_t i = 0; i < x->rank - 1; i++) {
+        all *= s->dims[x->dims[i]];
         rows *= i == 1 && x->timed ? s->steps : s->dims[x->dims[i]];
-    return rows * op->attr[1] * (int64_t)sizeof(float);
+    }
+    *scratch = op->attr[2] == RNNRT_ACT_GLU ? rows * op->attr[1] * (int64_t)sizeof(float) : 0;
+    *cost = all * op->attr[0] * op->attr[1] / 16 + 20;
+    return rnnrt_axes_agree(s, op, x->rank - 1, err);
 }
 
 int32_t run_DENSE(const op_run &run, const rnnrt_op *op)
@@ -79,22 +81,33 @@ struct dot_sizes {
     int64_t x_inner, y_inner;           /* elements behind the summed axis */
 };
 
-static dot_sizes sizes_of(const op_run &run, const rnnrt_op *op)
+static dot_sizes sizes_of(const rnnrt_plan *p, const rnnrt_op *op, const int64_t *dims)
 {
-    const rnnrt_plan_tensor *x = &run.plan->tensors[op->in[0]], *y = &run.plan->tensors[op->in[1]];
-    dot_sizes s = {1, 1, run.dims[x->dims[op->attr[0]]], 1, 1, 1};
+    const rnnrt_plan_tensor *x = &p->tensors[op->in[0]], *y = &p->tensors[op->in[1]];
+    dot_sizes s = {1, 1, dims[x->dims[op->attr[0]]], 1, 1, 1};
     for (int64_t k = 0; k < x->rank; k++) {
-        const int64_t n = run.dims[x->dims[k]];
+        const int64_t n = dims[x->dims[k]];
         if (k != op->attr[0])
             *(k < op->attr[2] ? &s.groups : &s.rows) *= n;
         s.x_inner *= k > op->attr[0] ? n : 1;
     }
     for (int64_t k = op->attr[2]; k < y->rank; k++) {
-        const int64_t n = run.dims[y->dims[k]];
+        const int64_t n = dims[y->dims[k]];
         s.columns *= k != op->attr[1] ? n : 1;
         s.y_inner *= k > op->attr[1] ? n : 1;
     }
     return s;
+}
+
+int32_t size_DOT(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err)
+{
+    const dot_sizes n = sizes_of(s->plan, op, s->dims);
+    const int64_t sum = s->dims[s->plan->tensors[op->in[1]].dims[op->attr[1]]], want = rnnrt_elements(s, op->out[0]);
+    *scratch = 0;
+    *cost = want * n.sum / 16 + 50;
+    if (n.sum != sum || n.sum < 1)
+        return rnnrt_fail(err, RNNRT_ESHAPE, op->index, sum, n.sum);
+    return n.groups * n.rows * n.columns == want ? RNNRT_OK : rnnrt_fail(err, RNNRT_ESHAPE, op->index, want, n.groups * n.rows * n.columns);
 }
 
 /* each element one chain, wherever the summed axes lie */
@@ -114,7 +127,7 @@ template <class T> __global__ void dot_places(dot_sizes s, const T *x, const T *
 
 int32_t run_DOT(const op_run &run, const rnnrt_op *op)
 {
-    const dot_sizes s = sizes_of(run, op);
+    const dot_sizes s = sizes_of(run.plan, op, run.dims);
     const rnnrt_view *x = rnnrt_in(&run, op, 0), *y = rnnrt_in(&run, op, 1), *z = rnnrt_out(&run, op, 0);
     const int64_t n = s.groups * s.rows * s.columns;
     if (n < 1)

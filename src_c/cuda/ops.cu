@@ -11,15 +11,18 @@ RUNS(LAST_STEP) RUNS(LAYER_NORMALIZATION) RUNS(LOGICAL_AND) RUNS(LOGICAL_OR) RUN
 RUNS(MULTIPLY) RUNS(NORMALIZATION) RUNS(NOT_EQUAL) RUNS(ONES_MASK) RUNS(PAD) RUNS(POOL) RUNS(POWER) RUNS(PRELU)
 RUNS(REDUCE) RUNS(REDUCE_MASK) RUNS(REPEAT) RUNS(REPEAT_VECTOR) RUNS(RESCALING) RUNS(SLICE) RUNS(SOFTMAX) RUNS(SUBTRACT)
 RUNS(TRANSPOSE) RUNS(UNARY) RUNS(UNIT_NORMALIZATION) RUNS(WHERE)
-int64_t scratch_DENSE(const rnnrt_sizes *s, const rnnrt_op *op);
+int32_t size_DENSE(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err);
+int32_t size_DOT(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err);
 int64_t scratch_CONV(const rnnrt_sizes *s, const rnnrt_op *op);
 int32_t size_CELL(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *scratch, int64_t *cost, rnnrt_error *err);
 int64_t packed_bytes_CELL(const rnnrt_plan_view *p, const rnnrt_op *op);
 void pack_CELL(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
+int64_t packed_bytes_PRODUCT(const rnnrt_plan_view *p, const rnnrt_op *op);
+void pack_PRODUCT(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
 
 #define CELL {run_CELL, NULL, NULL, size_CELL, packed_bytes_CELL, pack_CELL}
 #define PLAIN(id) {run_##id, NULL, NULL, NULL, NULL, NULL}
-#define ROOMY(id) {run_##id, NULL, scratch_##id, NULL, NULL, NULL}
+#define PRODUCT(id, scratch, size) {run_##id, NULL, scratch, size, packed_bytes_PRODUCT, pack_PRODUCT}
 #define REFUSED(why) {NULL, why, NULL, NULL, NULL, NULL}
 #define OF_THE_USER "a class of your own runs in Python, on the CPU only"
 
@@ -27,7 +30,7 @@ void pack_CELL(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
 #define ENTRY_SIMPLE_RNN CELL
 #define ENTRY_LSTM CELL
 #define ENTRY_GRU CELL
-#define ENTRY_DENSE ROOMY(DENSE)
+#define ENTRY_DENSE PRODUCT(DENSE, NULL, size_DENSE)
 #define ENTRY_EMBEDDING PLAIN(EMBEDDING)
 #define ENTRY_ACTIVATION PLAIN(ACTIVATION)
 #define ENTRY_BATCH_NORMALIZATION PLAIN(BATCH_NORMALIZATION)
@@ -42,7 +45,7 @@ void pack_CELL(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
 #define ENTRY_ONES_MASK PLAIN(ONES_MASK)
 #define ENTRY_REDUCE_MASK PLAIN(REDUCE_MASK)
 #define ENTRY_CONCAT_MASKS PLAIN(CONCAT_MASKS)
-#define ENTRY_CONV ROOMY(CONV)
+#define ENTRY_CONV PRODUCT(CONV, scratch_CONV, NULL)
 #define ENTRY_DEPTHWISE_CONV PLAIN(DEPTHWISE_CONV)
 #define ENTRY_POOL PLAIN(POOL)
 #define ENTRY_GLOBAL_POOL PLAIN(GLOBAL_POOL)
@@ -57,7 +60,7 @@ void pack_CELL(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
 #define ENTRY_COMPARE PLAIN(COMPARE)
 #define ENTRY_WHERE PLAIN(WHERE)
 #define ENTRY_CONCATENATE PLAIN(CONCATENATE)
-#define ENTRY_DOT PLAIN(DOT)
+#define ENTRY_DOT {run_DOT, NULL, NULL, size_DOT, NULL, NULL}
 #define ENTRY_UNARY PLAIN(UNARY)
 #define ENTRY_FILL_LIKE PLAIN(FILL_LIKE)
 #define ENTRY_REDUCE PLAIN(REDUCE)
@@ -77,7 +80,7 @@ void pack_CELL(const rnnrt_plan_view *p, const rnnrt_op *op, void *packed);
 #define ENTRY_HOST_CELL REFUSED(OF_THE_USER)
 #define ENTRY_HOST_LAYER REFUSED(OF_THE_USER)
 #define ENTRY_ATTENTION REFUSED("attention layers run on the CPU only")
-#define ENTRY_EINSUM_DENSE PLAIN(EINSUM_DENSE)
+#define ENTRY_EINSUM_DENSE PRODUCT(EINSUM_DENSE, NULL, NULL)
 #define ENTRY_CONV_LSTM REFUSED("ConvLSTM runs on the CPU only")
 
 static const op_entry entries[] = {

@@ -1,9 +1,10 @@
-/* The kernel table with which the host's op records pack weights for the device. It packs and gives sizes, no more: its
- * functions run when a model is made or bound, on the host. Halves become floats here; int8 and float64 are refused
- * before. Cells are packed in cells.cu.
- *
- * dense: kernel (inputs, outputs) row-major | bias, zeros where there is none; each part a multiple of 64 bytes. */
+/* Weights as the device reads them, made on the host when a model is made: halves become floats; int8 and float64 are
+ * refused before. Recurrent layers are packed in cells.cu; constants of elementwise layers by the host's own functions. */
 #include "plugin.cuh"
+
+extern "C" {
+#include "../ops/axis_run.h"
+}
 
 #include "../kernels/half.h"
 
@@ -42,32 +43,51 @@ const float *widened(int32_t dtype, int64_t n, const void *from, float **made)
     return *made;
 }
 
-static int64_t dense_kernel_bytes(const rnnrt_dense *d) { return rnnrt_round64(d->inputs * d->outputs * (int64_t)sizeof(float)); }
-
-static int64_t dense_packed_bytes(const rnnrt_dense *d)
+/* ---- dense, einsum_dense, conv: kernel as it is | bias for each output, zeros where there is none ---- */
+static int64_t elements_of(const rnnrt_plan *p, int64_t weight)
 {
-    return dense_kernel_bytes(d) + rnnrt_round64(d->outputs * (int64_t)sizeof(float));
+    int64_t n = 1;
+    for (int64_t i = 0; i < p->weights[weight].rank; i++)
+        n *= p->weights[weight].dims[i];
+    return n;
 }
 
-static void dense_pack(const rnnrt_dense *d, const void *kernel, const float *bias, const float *scales, void *packed)
+static int64_t outputs_of(const rnnrt_plan *p, const rnnrt_op *op)
 {
-    (void)scales;
-    memset(packed, 0, (size_t)dense_packed_bytes(d));
-    widen(d->dtype, d->inputs * d->outputs, kernel, (float *)packed);
-    if (bias)
-        memcpy((char *)packed + dense_kernel_bytes(d), bias, (size_t)d->outputs * sizeof(float));
+    switch (op->desc->kind) {
+    case RNNRT_OP_DENSE: return op->attr[1];
+    case RNNRT_OP_CONV: return op->attr[RNNRT_WINDOW_ATTRS + 1];
+    default: { /* einsum_dense: the new axes */
+        const int64_t rank = p->tensors[op->out[0]].rank;
+        return rnnrt_axes_known(p, op->out[0], rank - op->attr[1], rank - 1);
+    }
+    }
 }
 
-static int64_t dense_blocks(const rnnrt_dense *) { return 1; }
+int64_t packed_bytes_PRODUCT(const rnnrt_plan_view *v, const rnnrt_op *op)
+{
+    return rnnrt_round64(elements_of(v->plan, op->weight[0]) * 4) + rnnrt_round64(outputs_of(v->plan, op) * 4);
+}
+
+void pack_PRODUCT(const rnnrt_plan_view *v, const rnnrt_op *op, void *packed)
+{
+    const rnnrt_plan *p = v->plan;
+    const int64_t n = elements_of(p, op->weight[0]), outputs = outputs_of(p, op);
+    float *bias = (float *)((char *)packed + rnnrt_round64(n * 4));
+    memset(packed, 0, (size_t)packed_bytes_PRODUCT(v, op));
+    widen((int32_t)p->weights[op->weight[0]].dtype, n, p->weight_data[op->weight[0]], (float *)packed);
+    if (op->weight[1] < 0)
+        return;
+    const int64_t given = elements_of(p, op->weight[1]); /* of an einsum: maybe of the last of the new axes only */
+    for (int64_t i = 0; i < outputs; i++)
+        bias[i] = ((const float *)p->weight_data[op->weight[1]])[i % given];
+}
 
 void device_table_make(device_table *t, const device_facts &gpu, int32_t math)
 {
     t->name = "cuda";
     t->vector_floats = 32;       /* the host's estimates divide by it */
-    t->dense_packed_bytes = dense_packed_bytes;
-    t->dense_pack = dense_pack;
-    t->dense_blocks = dense_blocks;
-    t->half = t;
+    t->half = t;                 /* checks ask whether there is one */
     t->gpu = {gpu.capability, gpu.sms, gpu.shared_optin};
     t->math = math == RNNRT_MATH_TF32 ? rnnrt::MATH_TF32 : rnnrt::MATH_FP32;
 }

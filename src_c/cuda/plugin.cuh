@@ -42,7 +42,7 @@ public:
     ~device_guard();
 };
 
-/* The kernel table with which the host's op records pack weights and ask for sizes (packing.cu); one for each model. */
+/* What the ops' checks and sizes take for a kernel table: none of its functions are here, but what the device is. */
 struct device_table : rnnrt_kernels {
     rnnrt::recurrent_device gpu;
     rnnrt::math_mode math;
