@@ -90,7 +90,9 @@ class Layer:
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of the arrays, in the order and orientation of Keras's ``get_weights``."""
-        return [np.array(self._model.runtime.file.weights[w]) for w in self._weight_names()]
+        kinds = {n.name: n.layer_class for n in self._model.runtime.graph.nodes}
+        arrays = self._model.runtime.file.weights
+        return [_in_keras(np.array(arrays[w]), w, kinds.get(w.rpartition(".")[0], "")) for w in self._weight_names()]
 
     def count_params(self) -> int:
         """The number of weights."""
@@ -137,6 +139,15 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{self.class_name} name={self.name}>"
+
+
+def _in_keras(a: np.ndarray, name: str, class_name: str) -> np.ndarray:
+    """An array in Keras's orientation; ValueError for a kernel that is kept in another form."""
+    if not name.endswith(".kernel") or class_name not in ("Conv3D", "Conv1DTranspose", "Conv2DTranspose"):
+        return a
+    if class_name == "Conv3D":
+        raise ValueError(f"{name}: the kernel of a Conv3D is not kept as Keras has it; read it from the Keras file")
+    return np.ascontiguousarray(np.flip(a, tuple(range(a.ndim - 2))).swapaxes(-1, -2))
 
 
 def _layer(model: Model, name: str, class_name: str, shapes: Sequence[tuple]) -> Layer:

@@ -26,6 +26,7 @@ from . import (
     sharing,
     simple_rnn,
     statistics,
+    video,
     wiring,
     wrappers,
 )
@@ -53,6 +54,7 @@ _MODULES = (
     conv_lstm,
     sharing,
     drawn,
+    video,
 )
 
 ALL: list[Case] = [case for module in _MODULES for case in module.CASES]

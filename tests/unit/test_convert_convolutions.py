@@ -47,7 +47,6 @@ CONFIG = {"filters": 5, "kernel_size": [3], "strides": [1], "padding": "causal",
 @pytest.mark.parametrize(
     "change, word",
     [
-        ({"data_format": "channels_first"}, "channels_first"),
         ({"padding": "reflect"}, "reflect"),
         ({"activation": "glu"}, "glu"),
         ({"pad_value": 1.0}, "pad_value"),

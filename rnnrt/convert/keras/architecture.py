@@ -9,7 +9,7 @@ from ...errors import ConversionError, UnsupportedLayerError
 from .dialects import generation_of, normalise_class, normalise_config, version_tuple
 from .nodes import parse_calls, parse_references, rebase
 from .policies import spread_float64
-from .sequential import chain, open_merge
+from .sequential import chain, open_merge, open_sequentials
 from .spec import LayerSpec, ModelSpec
 
 __all__ = ["parse_architecture", "parse_layer"]
@@ -82,6 +82,8 @@ def parse_layer(value: Any, generation: int, version: tuple[int, ...], path: str
         _check_overwritten(config["layers"], generation, here)
         model.layers = [parse_layer(v, generation, version, inside) for v in config["layers"]]
         if not model.functional:
+            if generation == 1:
+                open_sequentials(model)
             open_merge(model, here)
         _check_names(model, here)
         if model.functional and model.inputs is None:

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import ConversionError
 from .spec import ALL, Call, LayerSpec, ModelSpec, TensorRef, refs
 
-__all__ = ["chain", "open_merge"]
+__all__ = ["chain", "open_merge", "open_sequentials"]
 
 
 def chain(model: ModelSpec, stored: dict[str, Any], place: str) -> None:
@@ -30,6 +30,17 @@ def chain(model: ModelSpec, stored: dict[str, Any], place: str) -> None:
     model.inputs = TensorRef(first.name, 0, 0)
     # the last layer may give its states too (Keras 3; Keras 2 refuses such a layer)
     model.outputs = TensorRef(before.name, 0, ALL)
+
+
+def open_sequentials(model: ModelSpec) -> None:
+    """Put the layers of Sequentials inside a Sequential in their place: so Keras 1 lists them in its weight files."""
+    layers: list[LayerSpec] = []
+    for layer in model.layers:
+        if isinstance(layer, ModelSpec) and not layer.functional:
+            layers += [x for x in layer.layers if x.class_name != "InputLayer"]
+        else:
+            layers.append(layer)
+    model.layers = layers
 
 
 def open_merge(model: ModelSpec, place: str) -> None:

@@ -41,7 +41,7 @@ class Layout:
 
     convert: the arrays in the order of parts -> {role: array} of the layer's own parts. attrs: what this
     layout says about the layer (``reset_after``), written into its nodes. native replaces the layer's own
-    parts where their shapes differ under those attrs.
+    parts where their shapes differ under those attrs. always: no file holds the arrays as the layer's own parts say.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Layout:
     convert: Callable[[list[np.ndarray]], dict[str, np.ndarray]]
     attrs: dict[str, Any] = field(default_factory=dict)
     native: tuple[Part, ...] | None = None
+    always: bool = False
 
 
 @dataclass
@@ -180,7 +181,7 @@ def _evidence(order: list[_Slot], stored: list[StoredArray], choice: dict) -> in
 
 def _choices(leaves: list[Leaf], stored: list[StoredArray], keras1: bool) -> Iterator[dict[str, Layout]]:
     """Layouts for the leaves of one top-level layer whose number of arrays fits the file's."""
-    own = {leaf.path: Layout("", tuple(leaf.parts), _as_is(leaf.parts)) for leaf in leaves}
+    own = {leaf.path: _own(leaf) for leaf in leaves}
     shapes = [a.shape for a in stored]
     families = sorted({lay.name for leaf in leaves for lay in leaf.layouts})
     picks: list[dict[str, Layout]] = [own] + [
@@ -356,7 +357,9 @@ _Found = tuple[Leaf, "Layout | None", list[StoredArray], tuple[str, ...]]
 
 
 def _own(leaf: Leaf) -> Layout:
-    return Layout("", tuple(leaf.parts), _as_is(leaf.parts))
+    """The layout in which today's files hold a layer's arrays."""
+    stored = next((x for x in leaf.layouts if x.always), None)
+    return stored or Layout("", tuple(leaf.parts), _as_is(leaf.parts))
 
 
 def _by_folders(model: ModelSpec, leaves: dict[str, Leaf], stored: PathWeights, same: dict[str, str]) -> list[_Found]:

@@ -48,6 +48,8 @@ def _weights(attrs, inputs):
 
 
 def _time(attrs, inputs):
+    if attrs["reverse_output"]:
+        return "mix", "Bidirectional reads the sequence from both ends"
     if attrs["go_backwards"]:
         return "mix", "go_backwards reads the sequence from its end"
     return ("recurrent", "") if inputs[0].shape[0] == BATCH else ("mix", "it is folded over time")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..dims import evaluate, numel, symbols_of
+from ..dims import evaluate, mul, numel, symbols_of
 from .spec import Attr, OpSpec, ShapeMismatch, register
 
 
@@ -27,8 +27,8 @@ def _reshape_infer(attrs, inputs):
         for d in x.shape[1:]:
             if not symbols_of(d):
                 rest *= d
-        if -1 in target and len(free) == 1 and known and rest == known:
-            out = tuple(free[0] if d == -1 else d for d in target)
+        if -1 in target and len(free) == 1 and known and rest % known == 0:
+            out = tuple(mul(free[0], rest // known) if d == -1 else d for d in target)
             return [((x.shape[0], *out), x.dtype)]
         raise ShapeMismatch(f"cannot reshape {x.shape[1:]} to {target} with a free length")
     n = evaluate(total, {})
@@ -49,7 +49,7 @@ def _reshape_time(attrs, inputs):
     x = inputs[0]
     target = attrs["target_shape"]
     # (B, T, a, b) -> (B, T, a*b) keeps each step together
-    if len(x.shape) > 2 and len(target) > 1 and target[0] in (-1, x.shape[1]):
+    if len(x.shape) > 2 and len(target) > 1 and _reshape_infer(attrs, inputs)[0][0][1] == x.shape[1]:
         return "step", ""
     return "mix", "it reshapes across the time axis"
 

@@ -8,6 +8,7 @@ from . import (  # noqa: F401  (they register)
     bidirectional,
     conv,
     conv_lstm,
+    conv_more,
     core,
     identity,
     merging,

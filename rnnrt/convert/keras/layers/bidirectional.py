@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..call import LayerCall, Value
 from ..options import check_options, note_ignored
+from .conv_lstm import conv_lstm
 from .recurrent import recurrent_layer
 from .registry import REGISTRY, layer
 
@@ -40,13 +42,17 @@ def bidirectional(c: LayerCall) -> list[Value]:
     half = len(c.initial_state) // 2
     first.initial_state, second.initial_state = c.initial_state[:half], c.initial_state[half:]
     zeros = {} if c.spec.generation == 1 else {"zero_output_for_mask": first.flag("return_sequences")}
-    y, *after = recurrent_layer(first, **zeros)
-    y2, *after2 = recurrent_layer(second, reverse_output=True, **zeros)
+    y, *after = _loop(first)(first, **zeros)
+    y2, *after2 = _loop(second)(second, reverse_output=True, **zeros)
     if mode is None:
         return [y, y2, *after, *after2]
     op = _MODES[mode]
     axis = {"axis": len(c.tensor(y).shape) - 1} if op == "concatenate" else {}
     return [Value(c.emit(op or "", [y, y2], axis)[0].tensor, y.mask), *after, *after2]
+
+
+def _loop(c: LayerCall) -> Callable[..., list[Value]]:
+    return conv_lstm if c.spec.class_name in ("ConvLSTM1D", "ConvLSTM2D") else recurrent_layer
 
 
 def _direction(c: LayerCall, attr: str) -> LayerCall:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from ....errors import ConversionError
+from ....ir.activations import Activation
 from ..call import LayerCall, Value
 from ..weights import Layout, Part
 from .registry import layer
 
-__all__ = ["channels_last", "sizes"]
+__all__ = ["BASE", "activation_of", "channels_last", "padding", "sizes"]
 
-_BASE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "use_bias", "groups")
+BASE = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "use_bias", "groups")
 
 
 def sizes(c: LayerCall, key: str, rank: int, default: int = 1) -> tuple[int, ...]:
@@ -24,13 +28,38 @@ def sizes(c: LayerCall, key: str, rank: int, default: int = 1) -> tuple[int, ...
     return tuple(items)
 
 
-def channels_last(c: LayerCall) -> None:
-    """Refuse data_format='channels_first'."""
+_NOT_FIRST = ("Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
+
+
+def channels_last(c: LayerCall, rank: int, build: Callable[[LayerCall], list[Value]]) -> list[Value]:
+    """What a builder for channels-last data makes; with data_format='channels_first' between two transpositions."""
     data_format = c.get("data_format", "channels_last")
-    if data_format not in (None, "channels_last"):
+    if data_format in (None, "channels_last"):
+        return build(c)
+    if data_format != "channels_first":
+        raise c.refuse(f"data_format={str(data_format)[:40]!r}")
+    if c.spec.class_name in _NOT_FIRST:
         raise c.refuse(
-            f"data_format={str(data_format)[:40]!r} is not supported", "use channels_last (Permute the input)"
+            "with data_format='channels_first' TensorFlow's own answers differ on CPUs and GPUs",
+            "Permute the input and use channels_last",
         )
+    if c.spec.generation == 1 and "kernel_size" in c.spec.config:
+        raise c.refuse(
+            "data_format='channels_first' in a file of Keras 1, which does not tell how its kernels lie",
+            "load it in Keras 2 and save it again",
+        )
+    x = c.input()
+    if len(c.tensor(x).shape) != rank + 2:
+        raise ConversionError(f"{c.path}: needs an input of rank {rank + 2}, got rank {len(c.tensor(x).shape)}")
+    spatial = tuple(range(2, rank + 2))
+    last = Value(c.emit("transpose", [x], {"perm": (0, *spatial, 1)})[0].tensor)
+    inner = replace(c, inputs=[last], spec=replace(c.spec, config={**c.spec.config, "data_format": "channels_last"}))
+    out = []
+    for y in build(inner):
+        kept = len(c.tensor(y).shape) == rank + 2
+        back = (0, rank + 1, *range(1, rank + 1))
+        out.append(c.emit("transpose", [y], {"perm": back})[0] if kept else y)
+    return out
 
 
 def padding(c: LayerCall, allowed: tuple[str, ...]) -> str:
@@ -44,7 +73,6 @@ def padding(c: LayerCall, allowed: tuple[str, ...]) -> str:
 
 def _window(c: LayerCall, rank: int, causal: bool = False) -> dict:
     """kernel_size, strides, dilation_rate, padding of a layer, after the checks that all kinds share."""
-    channels_last(c)
     if c.spec.class_name not in ("Conv1D", "Conv2D") and c.get("groups", 1) != 1:
         raise c.refuse(f"groups={str(c.get('groups'))[:40]} is not supported")
     if c.builder.backend == "theano":
@@ -60,6 +88,14 @@ def _window(c: LayerCall, rank: int, causal: bool = False) -> dict:
     }
 
 
+def activation_of(c: LayerCall) -> Activation:
+    """The activation, which keeps the channels as many as they are."""
+    activation = c.activation("activation")
+    if activation.name == "glu":
+        raise c.refuse("glu as its activation is not supported", "use an Activation layer behind it")
+    return activation
+
+
 def _input(c: LayerCall, rank: int) -> tuple[Value, int]:
     """The input as float32 and its number of channels."""
     x = c.floats(c.input())
@@ -71,12 +107,10 @@ def _input(c: LayerCall, rank: int) -> tuple[Value, int]:
 def _conv(c: LayerCall, rank: int) -> list[Value]:
     window = _window(c, rank, causal=rank == 1)
     filters, groups, use_bias = c.integer("filters"), c.integer("groups", default=1), c.flag("use_bias", True)
-    activation = c.activation("activation")
+    activation = activation_of(c)
     x, channels = _input(c, rank)
     if channels % groups or filters % groups:
         raise ConversionError(f"{c.path}: {groups} groups do not divide {channels} channels and {filters} filters")
-    if activation.name == "glu":
-        raise c.refuse("glu as its activation is not supported", "use an Activation layer behind it")
     shape = (*window["kernel_size"], channels // groups, filters)
     parts = [Part("kernel", shape)] + ([Part("bias", (filters,))] if use_bias else [])
     attrs = {
@@ -102,24 +136,22 @@ def _keras1(parts: list[Part]) -> Layout:
     return Layout("keras1 Conv1D", stored, convert)
 
 
-@layer("Conv1D", options=(*_BASE, "filters"), weighted=True, mask="stop")
+@layer("Conv1D", options=(*BASE, "filters"), weighted=True, mask="stop")
 def conv1d(c: LayerCall) -> list[Value]:
     """Over the time axis; a causal one with stride 1 carries its context in sessions."""
-    return _conv(c, 1)
+    return channels_last(c, 1, lambda c: _conv(c, 1))
 
 
-@layer("Conv2D", options=(*_BASE, "filters"), weighted=True, mask="stop")
+@layer("Conv2D", options=(*BASE, "filters"), weighted=True, mask="stop")
 def conv2d(c: LayerCall) -> list[Value]:
     """Over (rows, columns)."""
-    return _conv(c, 2)
+    return channels_last(c, 2, lambda c: _conv(c, 2))
 
 
 def _depthwise(c: LayerCall, rank: int) -> list[Value]:
     window = _window(c, rank)
     multiplier, use_bias = c.integer("depth_multiplier", default=1), c.flag("use_bias", True)
-    activation = c.activation("activation")
-    if activation.name == "glu":
-        raise c.refuse("glu as its activation is not supported", "use an Activation layer behind it")
+    activation = activation_of(c)
     x, channels = _input(c, rank)
     parts = [Part("depthwise_kernel", (*window["kernel_size"], channels, multiplier))]
     parts += [Part("bias", (channels * multiplier,))] if use_bias else []
@@ -129,28 +161,26 @@ def _depthwise(c: LayerCall, rank: int) -> list[Value]:
     return c.emit("depthwise_conv", [x], attrs, weights)
 
 
-_DEPTHWISE = (*_BASE, "depth_multiplier")
+_DEPTHWISE = (*BASE, "depth_multiplier")
 
 
 @layer("DepthwiseConv1D", options=_DEPTHWISE, weighted=True, mask="stop")
 def depthwise_conv1d(c: LayerCall) -> list[Value]:
     """Each channel by itself, over the time axis."""
-    return _depthwise(c, 1)
+    return channels_last(c, 1, lambda c: _depthwise(c, 1))
 
 
 @layer("DepthwiseConv2D", options=_DEPTHWISE, weighted=True, mask="stop")
 def depthwise_conv2d(c: LayerCall) -> list[Value]:
     """Each channel by itself, over (rows, columns)."""
-    return _depthwise(c, 2)
+    return channels_last(c, 2, lambda c: _depthwise(c, 2))
 
 
 def _separable(c: LayerCall, rank: int) -> list[Value]:
     """A depthwise convolution, then one of 1 tap that mixes the channels."""
     window = _window(c, rank, causal=rank == 1)
     filters, use_bias = c.integer("filters"), c.flag("use_bias", True)
-    multiplier, activation = c.integer("depth_multiplier", default=1), c.activation("activation")
-    if activation.name == "glu":
-        raise c.refuse("glu as its activation is not supported", "use an Activation layer behind it")
+    multiplier, activation = c.integer("depth_multiplier", default=1), activation_of(c)
     x, channels = _input(c, rank)
     ones = (1,) * rank
     parts = [
@@ -180,10 +210,10 @@ _SEPARABLE = (*_DEPTHWISE, "filters")
 @layer("SeparableConv1D", options=_SEPARABLE, weighted=True, mask="stop")
 def separable_conv1d(c: LayerCall) -> list[Value]:
     """Depthwise over the time axis, then pointwise."""
-    return _separable(c, 1)
+    return channels_last(c, 1, lambda c: _separable(c, 1))
 
 
 @layer("SeparableConv2D", options=_SEPARABLE, weighted=True, mask="stop")
 def separable_conv2d(c: LayerCall) -> list[Value]:
     """Depthwise over (rows, columns), then pointwise."""
-    return _separable(c, 2)
+    return channels_last(c, 2, lambda c: _separable(c, 2))

@@ -10,7 +10,7 @@ from ....ir.ops.conv import window_length
 from ..call import LayerCall, Value
 from ..masks import rank_of
 from ..weights import Part
-from .conv import channels_last, padding, sizes
+from .conv import padding, sizes
 from .recurrent import loop_options
 from .registry import layer
 
@@ -21,8 +21,11 @@ _OPTIONS = (
 )
 
 
-def _conv_lstm(c: LayerCall, rank: int) -> list[Value]:
-    channels_last(c)
+def conv_lstm(c: LayerCall, **forced: bool) -> list[Value]:
+    """A ConvLSTM, with options of its loop replaced (as Bidirectional does)."""
+    rank = int(c.spec.class_name[-2])
+    if c.get("data_format", "channels_last") not in (None, "channels_last"):
+        raise c.refuse("data_format='channels_first' is not supported", "Permute the input and use channels_last")
     if c.builder.backend == "theano":
         raise c.refuse("its file was written with the Theano backend, whose kernels are stored flipped")
     x = c.floats(c.input())
@@ -36,6 +39,7 @@ def _conv_lstm(c: LayerCall, rank: int) -> list[Value]:
     filters, use_bias = c.integer("filters"), c.flag("use_bias", True)
     attrs: dict[str, Any] = {
         **loop_options(c),
+        **forced,
         "kernel_size": sizes(c, "kernel_size", rank),
         "strides": sizes(c, "strides", rank),
         "dilation_rate": sizes(c, "dilation_rate", rank),
@@ -77,10 +81,10 @@ _FACTS: dict[str, Any] = {"options": _OPTIONS, "weighted": True, "mask": "own", 
 @layer("ConvLSTM1D", **_FACTS)
 def conv_lstm1d(c: LayerCall) -> list[Value]:
     """(batch, time, places, channels)."""
-    return _conv_lstm(c, 1)
+    return conv_lstm(c)
 
 
 @layer("ConvLSTM2D", **_FACTS)
 def conv_lstm2d(c: LayerCall) -> list[Value]:
     """(batch, time, rows, columns, channels)."""
-    return _conv_lstm(c, 2)
+    return conv_lstm(c)

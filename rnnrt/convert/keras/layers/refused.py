@@ -10,11 +10,10 @@ refuse(
     "Lambda",
 )
 refuse(
-    "convolution and pooling are not supported yet",
+    "a convolution that is not supported",
     "cut the model with outputs=[...] before it",
-    "Conv3D",
-    "Conv1DTranspose",
-    "Conv2DTranspose",
+    "Conv3DTranspose",
+    "SeparableConv3D",
     "ConvLSTM3D",
 )
 refuse(

@@ -31,6 +31,9 @@ def reshape(c: LayerCall) -> list[Value]:
     dims = [-1 if d is None else d for d in target]
     if any(isinstance(d, bool) or not isinstance(d, int) or not -1 <= d < 2**48 for d in dims):
         raise c.refuse(f"target_shape {str(target)[:80]}")
+    shape = c.tensor(c.input()).shape
+    if len(shape) > 2 and len(dims) > 1 and -1 not in dims and dims[0] == shape[1]:
+        dims[0] = -1  # the steps as they are: a session may have any number of them
     return c.emit("reshape", [c.input()], {"target_shape": tuple(dims)})
 
 
@@ -52,7 +55,7 @@ def permute(c: LayerCall) -> list[Value]:
 
 
 def _pairs(c: LayerCall, key: str, default: int, axes: int) -> list[tuple[int, int]]:
-    """An option that is an int, a pair of ints (2D: symmetric height and width; 1D: left and right) or pairs."""
+    """An option that is an int, as many ints as there are axes (1D: left and right) or pairs."""
     v = c.get(key, default)
 
     def count(x: Any) -> int:
@@ -62,7 +65,7 @@ def _pairs(c: LayerCall, key: str, default: int, axes: int) -> list[tuple[int, i
 
     if isinstance(v, int):
         return [(count(v), count(v))] * axes
-    if not isinstance(v, (list, tuple)) or len(v) != 2:
+    if not isinstance(v, (list, tuple)) or len(v) != max(2, axes):
         raise c.refuse(f"{key} {str(v)[:60]}")
     if axes == 1:
         return [(count(v[0]), count(v[1]))]
@@ -84,7 +87,7 @@ def _spatial(c: LayerCall, axes: int) -> tuple[Value, int]:
     return x, 2 if c.get("data_format") == "channels_first" else 1
 
 
-@layer("ZeroPadding1D", "ZeroPadding2D", options=("padding", "data_format"), mask="stop")
+@layer("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", options=("padding", "data_format"), mask="stop")
 def zero_padding(c: LayerCall) -> list[Value]:
     """Zeros before and after the spatial axes."""
     axes = int(c.spec.class_name[-2])
@@ -94,12 +97,12 @@ def zero_padding(c: LayerCall) -> list[Value]:
     return c.emit("pad", [x], {"padding": tuple(v for pair in padding for v in pair)})
 
 
-@layer("Cropping1D", "Cropping2D", options=("cropping", "data_format"), mask="stop")
+@layer("Cropping1D", "Cropping2D", "Cropping3D", options=("cropping", "data_format"), mask="stop")
 def cropping(c: LayerCall) -> list[Value]:
     """Leaves out so many elements at both ends of the spatial axes."""
     axes = int(c.spec.class_name[-2])
     x, first = _spatial(c, axes)
-    default = {"Cropping1D": 1, "Cropping2D": 0}[c.spec.class_name]
+    default = {"Cropping1D": 1, "Cropping2D": 0, "Cropping3D": 1}[c.spec.class_name]
     pairs = _pairs(c, "cropping", default, axes)
     for (left, right), n in zip(pairs, c.tensor(x).shape[first:]):
         if isinstance(n, int) and n <= left + right:
@@ -113,7 +116,7 @@ def cropping(c: LayerCall) -> list[Value]:
     return c.emit("slice", [x], cuts)
 
 
-@layer("UpSampling1D", "UpSampling2D", options=("size", "data_format", "interpolation"), mask="stop")
+@layer("UpSampling1D", "UpSampling2D", "UpSampling3D", options=("size", "data_format", "interpolation"), mask="stop")
 def up_sampling(c: LayerCall) -> list[Value]:
     """Repeats the elements of the spatial axes."""
     if c.get("interpolation", "nearest") != "nearest":
