@@ -119,3 +119,24 @@ def test_pooling_of_frames(tmp_path, kind, mode, size, strides):
         np.testing.assert_array_equal(
             np.concatenate([session.run(x[:, :2]), session.run(x[:, 2:])], 1), loaded.predict(x)
         )
+
+
+@pytest.mark.parametrize(
+    "class_name, shape, shapes, config",
+    [
+        ("Conv1D", (7, 3), ((2, 3, 4), (4,)), {"filters": 4, "kernel_size": 2}),
+        ("Conv2D", (6, 5, 2), ((2, 2, 2, 3), (3,)), {"filters": 3, "kernel_size": 2, "padding": "same", "strides": 2}),
+        ("Conv2DTranspose", (4, 3, 2), ((2, 2, 3, 2), (3,)), {"filters": 3, "kernel_size": 2, "strides": 2}),
+        ("MaxPooling2D", (6, 5, 2), (), {"pool_size": 2}),
+        ("AveragePooling1D", (7, 3), (), {"pool_size": 2, "padding": "same"}),
+        ("GlobalAveragePooling2D", (6, 5, 2), (), {"keepdims": True}),
+        ("GlobalMaxPooling1D", (7, 3), (), {}),
+    ],
+)
+def test_channels_first_is_channels_last_turned(tmp_path, class_name, shape, shapes, config):
+    x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+    last = rnnrt.load(_path(tmp_path, class_name, (None, *shape), *shapes, **config)).predict(x)
+    turned = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    path = _path(tmp_path, class_name, (None, *turned.shape[1:]), *shapes, **config, data_format="channels_first")
+    want = np.moveaxis(last, -1, 1) if last.ndim == x.ndim else last
+    np.testing.assert_array_equal(rnnrt.load(path).predict(turned), want)
