@@ -57,7 +57,8 @@ V_NOINLINE vf act_apply(const rnnrt_activation *f, vf x)
     case RNNRT_ACT_TANH:
         return v_tanh(x);
     case RNNRT_ACT_SIGMOID:
-        return v_sigmoid(x);
+        /* a probability near 0 keeps its digits, for whoever takes its logarithm; gates take v_sigmoid */
+        return one / (one + v_exp(v_neg(x)));
     case RNNRT_ACT_HARD_SIGMOID_K2:
         return v_min(one, v_max(zero, v_fma(v_set1(0.2f), x, v_set1(0.5f))));
     case RNNRT_ACT_HARD_SIGMOID_K3:

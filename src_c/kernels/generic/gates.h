@@ -57,10 +57,10 @@ V_INLINE vf lstm_state(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, cons
     const rnnrt_activation *act = &cell->activation, *gate = &cell->recurrent_activation;
     if (usual)
         return lstm_keep(v_sigmoid(i), v_sigmoid(f), v_tanh(g), c, c_out, width, n);
-    i = act_apply(gate, i);
+    i = gate_apply(gate, i);
     g = act_apply(act, g);
     const vf keep = i * g;
-    f = act_apply(gate, f);
+    f = gate_apply(gate, f);
     const vf state = v_fma(f, units_load(c, width, n), keep);
     units_store(c_out, state, width, n);
     return state;
@@ -68,7 +68,7 @@ V_INLINE vf lstm_state(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, cons
 /* then h' = o act(c'), o from its chain */
 V_INLINE void lstm_output(int usual, const rnnrt_cell *cell, vf o, vf state, float *h_out, int width, int64_t n)
 {
-    o = usual ? v_sigmoid(o) : act_apply(&cell->recurrent_activation, o);
+    o = usual ? v_sigmoid(o) : gate_apply(&cell->recurrent_activation, o);
     units_store(h_out, o * (usual ? v_tanh(state) : act_apply(&cell->activation, state)), width, n);
 }
 V_INLINE void lstm_units(int usual, const rnnrt_cell *cell, vf i, vf f, vf g, vf o, const float *c, float *c_out,
@@ -93,9 +93,9 @@ V_INLINE void gru_units(int usual, const rnnrt_cell *cell, vf z, vf r, vf xh, vf
         return;
     }
     const vf old = units_load(h, width, n);
-    r = act_apply(&cell->recurrent_activation, r);
+    r = gate_apply(&cell->recurrent_activation, r);
     vf g = v_fma(r, hh, xh);
-    z = act_apply(&cell->recurrent_activation, z);
+    z = gate_apply(&cell->recurrent_activation, z);
     g = act_apply(&cell->activation, g);
     units_store(h_out, v_fma(z, old - g, g), width, n);
 }
@@ -108,10 +108,10 @@ static void lstm_gates(const rnnrt_cell *cell, float *z, const float *c, float *
     const int64_t n = cell->units;
     const rnnrt_activation *gate = &cell->recurrent_activation;
     float *i = z, *f = z + n, *g = z + 2 * n, *o = z + 3 * n, *t = scratch + n;
-    row_apply(gate, n, i, i, scratch);
-    row_apply(gate, n, f, f, scratch);
+    gate_row(gate, n, i, scratch);
+    gate_row(gate, n, f, scratch);
     row_apply(&cell->activation, n, g, g, scratch);
-    row_apply(gate, n, o, o, scratch);
+    gate_row(gate, n, o, scratch);
     for (int64_t u = 0; u < n; u += VL) {
         const int64_t left = least(VL, n - u);
         const vf ig = v_loadn(i + u, left) * v_loadn(g + u, left);
@@ -128,16 +128,8 @@ static void lstm_gates(const rnnrt_cell *cell, float *z, const float *c, float *
 static void gru_gates_before(const rnnrt_cell *cell, int64_t n, float *z, float *r, const float *h, float *scratch)
 {
     const rnnrt_activation *gate = &cell->recurrent_activation;
-    if (gate->kind == RNNRT_ACT_SIGMOID) {
-        for (int64_t u = 0; u < n; u += VL) {
-            const int64_t left = least(VL, n - u);
-            v_storen(z + u, v_sigmoid(v_loadn(z + u, left)), left);
-            v_storen(r + u, v_sigmoid(v_loadn(r + u, left)) * v_loadn(h + u, left), left);
-        }
-        return;
-    }
-    row_apply(gate, n, z, z, scratch);
-    row_apply(gate, n, r, r, scratch);
+    gate_row(gate, n, z, scratch);
+    gate_row(gate, n, r, scratch);
     for (int64_t u = 0; u < n; u += VL) {
         const int64_t left = least(VL, n - u);
         v_storen(r + u, v_loadn(r + u, left) * v_loadn(h + u, left), left);
@@ -159,8 +151,8 @@ static void gru_gates_after(const rnnrt_cell *cell, float *z, float *r, float *x
                             const float *h, float *h_out, float *scratch)
 {
     const int64_t n = cell->units;
-    row_apply(&cell->recurrent_activation, n, z, z, scratch);
-    row_apply(&cell->recurrent_activation, n, r, r, scratch);
+    gate_row(&cell->recurrent_activation, n, z, scratch);
+    gate_row(&cell->recurrent_activation, n, r, scratch);
     for (int64_t u = 0; u < n; u += VL) {
         const int64_t left = least(VL, n - u);
         v_storen(xh + u, v_fma(v_loadn(r + u, left), v_loadn(hh + u, left), v_loadn(xh + u, left)), left);

@@ -139,4 +139,22 @@ static void row_apply(const rnnrt_activation *f, int64_t n, const float *x, floa
     }
 }
 
+/* The function of a gate: a sigmoid is tanh's fit here, which need not keep the digits of what is near 0. */
+V_INLINE vf gate_apply(const rnnrt_activation *gate, vf x)
+{
+    return gate->kind == RNNRT_ACT_SIGMOID ? v_sigmoid(x) : act_apply(gate, x);
+}
+/* of n units of a row (all of them where the function is rowwise), in place */
+static void gate_row(const rnnrt_activation *gate, int64_t n, float *z, float *scratch)
+{
+    if (gate->kind != RNNRT_ACT_SIGMOID) {
+        row_apply(gate, n, z, z, scratch);
+        return;
+    }
+    for (int64_t u = 0; u < n; u += VL) {
+        const int64_t left = n - u < VL ? n - u : VL;
+        v_storen(z + u, v_sigmoid(v_loadn(z + u, left)), left);
+    }
+}
+
 #endif

@@ -30,7 +30,7 @@ V_INLINE vf v_tanh_of(vf x, float per, float unit)
 
 V_INLINE vf v_tanh(vf x) { return v_tanh_of(x, 1.0f, 1.0f); }
 
-/* tanh(x/2)/2 + 1/2: max error 1.7e-7, absolute. The halves cost nothing, and the sum is no fma: other ports add. */
+/* tanh(x/2)/2 + 1/2: max error 1.7e-7, absolute: for gates; act_apply has the sigmoid of answers. The halves cost nothing, and the sum is no fma: other ports add. */
 V_INLINE vf v_sigmoid(vf x) { return v_tanh_of(x, 0.5f, 0.5f) + v_set1(0.5f); }
 
 /* exp(r) - 1 and n with x = n ln2 + r, |r| <= ln2/2; x within +-127 ln2 */

@@ -45,10 +45,10 @@ static void lstm_row(const rnnrt_cell *cell, float *z, const float *h, const flo
     float *spare = z + n, *t = spare + u;
     for (int64_t j = 0; j < n; j++)
         z[j] = chain(z[j], u, h, cell_recurrent(cell) + j, n);
-    row_apply(&cell->recurrent_activation, u, z, z, spare);
-    row_apply(&cell->recurrent_activation, u, z + u, z + u, spare);
+    gate_row(&cell->recurrent_activation, u, z, spare);
+    gate_row(&cell->recurrent_activation, u, z + u, spare);
     row_apply(&cell->activation, u, z + 2 * u, z + 2 * u, spare);
-    row_apply(&cell->recurrent_activation, u, z + 3 * u, z + 3 * u, spare);
+    gate_row(&cell->recurrent_activation, u, z + 3 * u, spare);
     for (int64_t j = 0; j < u; j++) {
         const float ig = z[j] * z[2 * u + j];
         c_out[j] = __builtin_fmaf(z[u + j], c[j], ig);
@@ -65,8 +65,8 @@ static void gru_row(const rnnrt_cell *cell, float *z, const float *h, float *h_o
     float *r = z + u, *g = z + 2 * u, *spare = z + n, *rh = spare + u;
     for (int64_t j = 0; j < 2 * u; j++)
         z[j] = chain(z[j], u, h, recurrent + j, n);
-    row_apply(&cell->recurrent_activation, u, z, z, spare);
-    row_apply(&cell->recurrent_activation, u, r, r, spare);
+    gate_row(&cell->recurrent_activation, u, z, spare);
+    gate_row(&cell->recurrent_activation, u, r, spare);
     for (int64_t j = 0; j < u; j++)
         rh[j] = r[j] * h[j];
     for (int64_t j = 0; j < u; j++) {
