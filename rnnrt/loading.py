@@ -11,6 +11,7 @@ from .errors import FormatError
 from .format import proof as proofs
 from .format.reader import ModelFile, read
 from .model import Model, on_device
+from .native import _native as native
 
 __all__ = ["load"]
 
@@ -84,7 +85,7 @@ def load(
     """
     name = os.fsdecode(os.fspath(path))
     with given(custom_objects):
-        file = _convert_in_memory(name) if _is_keras(name) else read(name)
+        file = _convert_in_memory(name) if _is_keras(name) else read(name, native.crc32)
         model = on_device(file, device, math, threads)
     if verify:
         if file.proof is None:

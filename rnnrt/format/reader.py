@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -22,6 +22,8 @@ from .refusals import refusal
 from .strict_json import loads
 
 __all__ = ["FORMAT_VERSION", "SUPPORTED_FEATURES", "ModelFile", "read"]
+
+Checksum = Callable[[memoryview, int], int]
 
 FORMAT_VERSION = "1"
 # names of codec.features that this version can run
@@ -89,8 +91,28 @@ def _aligned(nbytes: int) -> np.ndarray:
     return raw[shift : shift + nbytes]
 
 
-def _read_raw(fd: int) -> tuple[bytes, list[Entry], dict[str, str], np.ndarray, int]:
-    """Header bytes, entries, metadata, data and file size; FormatError F01 to F17."""
+# what is read at once, so that a checksum finds it in the cache
+_PIECE = 1 << 18
+
+
+def _fill_summed(fd: int, data: memoryview, entries: list[Entry], crc32: Checksum) -> tuple[int, list[int]]:
+    """As :func:`_fill` for data that the entries cover in order; also the checksum of each."""
+    at, sums = 0, []
+    for e in entries:
+        value = 0
+        for first in range(e.begin, e.end, _PIECE):
+            piece = data[first : min(first + _PIECE, e.end)]
+            n = _fill(fd, piece)
+            at += n
+            if n < len(piece):
+                return at, sums
+            value = crc32(piece, value)
+        sums.append(value)
+    return at, sums
+
+
+def _read_raw(fd: int, crc32: Checksum) -> tuple[bytes, list[Entry], dict[str, str], np.ndarray, list[int], int]:
+    """Header bytes, entries, metadata, data, its checksums by entry and file size; FormatError F01 to F17."""
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         raise refusal("F01", "file", "not a regular file")
@@ -109,10 +131,10 @@ def _read_raw(fd: int) -> tuple[bytes, list[Entry], dict[str, str], np.ndarray, 
     if there != end:
         raise refusal("F16", "data", f"expected {end} bytes, the file has {there}")
     data = _aligned(end)
-    got = _fill(fd, data.data) if end else 0
+    got, sums = _fill_summed(fd, data.data, entries, crc32) if end else (0, [0] * len(entries))
     if got != end or os.read(fd, 1):
         raise refusal("F16", "data", "the file was changed while it was read")
-    return bytes(raw), entries, metadata, data, info.st_size
+    return bytes(raw), entries, metadata, data, sums, info.st_size
 
 
 def _check_identity(metadata: dict[str, str]) -> bool:
@@ -151,7 +173,7 @@ def _check_metadata(metadata: dict[str, str]) -> list[str]:
     return requires
 
 
-def _check_sums(raw: bytes, entries: list[Entry], metadata: dict[str, str], data: np.ndarray) -> None:
+def _check_sums(raw: bytes, entries: list[Entry], metadata: dict[str, str], computed_sums: list[int]) -> None:
     """Both kinds of checksum; FormatError F22 and F23."""
     stored, computed = header.header_crc32(raw)
     if stored != computed:
@@ -162,9 +184,8 @@ def _check_sums(raw: bytes, entries: list[Entry], metadata: dict[str, str], data
             f"or was saved again by a tool that must leave out rnnrt.crc32 and {header.CRC_KEY}",
         )
     sums = header.parse_sums(metadata["rnnrt.crc32"], (e.name for e in entries))
-    view = data.data
-    for e in entries:
-        if zlib.crc32(view[e.begin : e.end]) != sums[e.name]:
+    for e, value in zip(entries, computed_sums):
+        if value != sums[e.name]:
             raise refusal("F23", e.name, "the checksum does not match: the file is damaged")
 
 
@@ -200,11 +221,11 @@ def _check_weights(graph: Graph, entries: list[Entry]) -> None:
         raise refusal("F26", min(found), "the graph names no such weight")
 
 
-def _model(path: str, fd: int) -> ModelFile:
-    raw, entries, metadata, data, nbytes = _read_raw(fd)
+def _model(path: str, fd: int, crc32: Checksum) -> ModelFile:
+    raw, entries, metadata, data, sums, nbytes = _read_raw(fd, crc32)
     checked = _check_identity(metadata)
     if checked:
-        _check_sums(raw, entries, metadata, data)
+        _check_sums(raw, entries, metadata, sums)
     requires = _check_metadata(metadata)
     graph = codec.graph_from_json(loads(metadata["rnnrt.graph"], "rnnrt.graph"))
     for f in codec.features(graph):
@@ -225,8 +246,8 @@ def _model(path: str, fd: int) -> ModelFile:
     return ModelFile(path, graph, MappingProxyType(weights), proof, MappingProxyType(metadata), nbytes, checked)
 
 
-def read(path: str | os.PathLike[str]) -> ModelFile:
-    """Read and check a model file.
+def read(path: str | os.PathLike[str], crc32: Checksum = zlib.crc32) -> ModelFile:
+    """Read and check a model file; crc32 does what ``zlib.crc32`` does.
 
     The file is opened once and read into private memory; it may be replaced or removed afterwards.
 
@@ -241,7 +262,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     # a FIFO must not block the opening, a terminal must not become ours
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        return _model(name, fd)
+        return _model(name, fd, crc32)
     except FormatError as e:
         raise FormatError(f"{name}: {e}") from None
     finally:

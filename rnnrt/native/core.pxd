@@ -168,6 +168,7 @@ cdef extern from "include/rnnrt.h" nogil:
     int rnnrt_kernel_bitwise_group(const char *)
     const char *rnnrt_kernel_default()
     int rnnrt_kernel_force(const char *)
+    int rnnrt_crc32(const void *, size_t, uint32_t *)
     const char *rnnrt_cpu_features()
     int32_t rnnrt_ceilings(const char *, double *, int, const int64_t *, double *)
     void rnnrt_blas_install(void *, void *)

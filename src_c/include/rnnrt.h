@@ -19,6 +19,8 @@ int rnnrt_kernel_bitwise_group(const char *name);
 /* The table that NULL means: the best, or the one that rnnrt_kernel_force named (NULL: undo). 0 = unknown name. */
 const char *rnnrt_kernel_default(void);
 int rnnrt_kernel_force(const char *name);
+/* zlib's crc32 of n bytes more; 0 and nothing done where this CPU has no carry-less product. */
+int rnnrt_crc32(const void *data, size_t n, uint32_t *crc);
 /* Space-separated CPU features as far as the kernels care. */
 const char *rnnrt_cpu_features(void);
 /* Most flops a second, and most bytes a second read of buffers of these sizes (multiples of 256), by a table's vectors on

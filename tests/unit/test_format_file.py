@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zlib
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from rnnrt.format.reader import read
 from rnnrt.format.writer import write
 from rnnrt.ir.graph import WeightSpec
 from rnnrt.ir.narrow import quantise
+from rnnrt.native import _native as native
 
 MODELS = {
     "lstm": (lstm_graph(), proof_of(lstm_graph())),
@@ -368,3 +370,11 @@ def test_writing_over_a_directory_fails_and_leaves_nothing(tmp_path):
     with pytest.raises(OSError):
         write(tmp_path / "d", graph, weights_of(graph))
     assert os.listdir(tmp_path) == ["d"]
+
+
+def test_the_cores_checksum_is_zlibs():
+    random = np.random.default_rng(0)
+    for n in (*range(200), 4096, 100_003):
+        data = random.bytes(n)
+        assert native.crc32(data) == zlib.crc32(data), n
+        assert native.crc32(data, 12345) == zlib.crc32(data, 12345), n
