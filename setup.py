@@ -7,6 +7,7 @@ RNNRT_CUDA=1 builds the CUDA plugin too, with nvcc (src_c/cuda/build.py); ``pyth
 import importlib.util
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
@@ -90,6 +91,15 @@ def build_plugin(package):
         raise SystemExit(f"the CUDA plugin was not built: {e}") from None
 
 
+class BuildClib(build_clib):
+    """The libraries side by side: each unit holds every kernel of an instruction set, and takes its time."""
+
+    def build_libraries(self, libraries):
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for done in [pool.submit(super(BuildClib, self).build_libraries, [one]) for one in libraries]:
+                done.result()
+
+
 class BuildExt(build_ext):
     """build_ext --inplace alone does not build the libraries; this one does, and the plugin where it is asked for."""
 
@@ -138,5 +148,5 @@ native = Extension(
 setup(
     libraries=libraries,
     ext_modules=[native],
-    cmdclass={"build_ext": BuildExt, "build_clib": build_clib, "build_cuda": BuildCuda},
+    cmdclass={"build_ext": BuildExt, "build_clib": BuildClib, "build_cuda": BuildCuda},
 )

@@ -97,7 +97,8 @@ _PIECE = 1 << 18
 
 def _fill_summed(fd: int, data: memoryview, entries: list[Entry], crc32: Checksum) -> tuple[int, list[int]]:
     """As :func:`_fill` for data that the entries cover in order; also the checksum of each."""
-    at, sums = 0, []
+    at = 0
+    sums: list[int] = []
     for e in entries:
         value = 0
         for first in range(e.begin, e.end, _PIECE):
