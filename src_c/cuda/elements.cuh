@@ -2,6 +2,7 @@
 #ifndef RNNRT_CUDA_ELEMENTS_CUH
 #define RNNRT_CUDA_ELEMENTS_CUH
 
+#include "device.cuh"
 #include "plugin.cuh"
 
 namespace rnnrt_cuda {
@@ -30,14 +31,16 @@ template <class T> struct line {
 
 template <class T> static inline line<T> line_of(const rnnrt_view *v) { return {(T *)v->data, v->batch_stride}; }
 
-/* for each element: row b, place i */
+/* for each element: row b, place i; not unrolled, since these loops wait for memory and the library is kept small */
 #define EACH_ELEMENT(s, b, i)                                                                                              \
+    UNROLL_BY(1)                                                                                                           \
     for (int64_t at_ = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, b = 0, i = 0;                                       \
          at_ < (s).rows * (s).n && (b = (s).rows == 1 ? 0 : at_ / (s).n, i = at_ - b * (s).n, true);                       \
          at_ += (int64_t)gridDim.x * blockDim.x)
 
 /* for each of n items */
 #define EACH_ITEM(n, i)                                                                                                    \
+    UNROLL_BY(1)                                                                                                           \
     for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < (n); i += (int64_t)gridDim.x * blockDim.x)
 
 /* y[b][i] = f(x[b][i], i): F is a struct of constants with an operator() */

@@ -22,9 +22,7 @@ def _archs(flags: list[str]) -> list[str]:
 
 def test_a_release_is_for_these():
     flags = build.arch_flags((13, 0), "")
-    assert _archs(flags) == [
-        *("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "compute_90", "sm_100", "sm_120", "compute_120")
-    ]
+    assert _archs(flags) == [*("sm_75", "sm_80", "sm_90", "compute_90", "sm_100", "sm_120")]
     assert build.arch_flags((12, 8), "") == flags
 
 
