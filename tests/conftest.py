@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import emulated
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background; some tests interrupt themselves
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=emulated.DEVICES)
