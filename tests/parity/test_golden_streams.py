@@ -41,27 +41,27 @@ def test_calls_through_anything_that_keeps_state_are_keras(name, version):
                 session.set_state(state)
             elif act == "fork":
                 left, session = session, session.fork()
-                left.run(_feed(arrays))  # what the other does is its own affair
+                left.run(_feed(g.case, arrays))  # what the other does is its own affair
             elif act == "noise":
-                model.predict(_feed(arrays))
+                model.predict(_feed(g.case, arrays))
             if act == "pool":
-                session, got = _through_a_pool(model, session, arrays, rng)
+                session, got = _through_a_pool(g.case, model, session, arrays, rng)
             else:
-                got = _flat(session.run(_feed(arrays)))
+                got = _flat(session.run(_feed(g.case, arrays)))
             _compare(g, piece, got)
 
     moves()
 
 
-def _through_a_pool(model, session, arrays, rng):
+def _through_a_pool(case, model, session, arrays, rng):
     """A call of each row of a session as streams of a pool, among strangers: the session that goes on, the outputs."""
     batch = len(arrays[0])
     pool = model.pool(max_batch=int(rng.integers(1, 2 * batch + 1)))
     state = session.get_state()
     for row in range(batch):
         pool.open(row, state={k: v[row] for k, v in state.items()})
-    chunks = {row: _feed([x[row] for x in arrays]) for row in range(batch)}
-    strangers = {f"stranger {k}": _feed([np.roll(x[0], k + 1, axis=0) for x in arrays]) for k in range(3)}
+    chunks = {row: _feed(case, [x[row] for x in arrays]) for row in range(batch)}
+    strangers = {f"stranger {k}": _feed(case, [np.roll(x[0], k + 1, axis=0) for x in arrays]) for k in range(3)}
     together = list({**chunks, **strangers}.items())
     rng.shuffle(together)
     got = pool.run(dict(together))
@@ -71,5 +71,5 @@ def _through_a_pool(model, session, arrays, rng):
     moved.set_state({k: np.stack([a[k] for a in after]) for k in state})
     alone = session.fork()
     joined = [np.stack(column) for column in zip(*outputs)]
-    assert all(same_bits(a, b) for a, b in zip(joined, _flat(alone.run(_feed(arrays)))))
+    assert all(same_bits(a, b) for a, b in zip(joined, _flat(alone.run(_feed(case, arrays)))))
     return moved, joined
