@@ -342,11 +342,15 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
         return rnnrt_fail(err, RNNRT_EUNSUPPORTED, -1, 0, 0);
     const rnnrt_target host = {kernels, rnnrt_host_classes, &rnnrt_host_heap};
     int32_t rc = rnnrt_program_make(plan, &host, out, err);
-    if (!rc && opt && opt->threads > 1 && !((*out)->team = rnnrt_team_create(opt->threads))) {
+    if (rc || !opt || opt->threads <= 1)
+        return rc;
+    rnnrt_team *team = rnnrt_team_create(opt->threads);
+    if (!team) {
         rnnrt_program_release(*out);
-        rc = rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
+        return rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
     }
-    return rc;
+    (*out)->team = team;
+    return RNNRT_OK;
 }
 
 void rnnrt_program_release(rnnrt_model *m)
