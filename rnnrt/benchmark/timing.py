@@ -49,6 +49,21 @@ def _calls_a_block(call: Callable[[], Any], least: float) -> int:
     return max(1, math.ceil(least / max(once, 1e-9)))
 
 
+def _blocks(call: Callable[[], Any], size: int, enough: Callable[[int, float], bool]) -> list[float]:
+    """Seconds a call in each block of that many calls, until enough(blocks done, seconds spent)."""
+    times: list[float] = []
+    block = range(size)
+    begin = perf_counter()
+    while True:
+        start = perf_counter()
+        for _ in block:
+            call()
+        end = perf_counter()
+        times.append((end - start) / size)
+        if enough(len(times), end - begin):
+            return times
+
+
 def timed(call: Callable[[], Any], seconds: float, least: int = LEAST_BLOCKS) -> dict[str, Any]:
     """Seconds a call, over blocks of calls: ``p50``, ``p99``, ``best``, ``calls_a_block``, ``blocks``.
 
@@ -57,18 +72,7 @@ def timed(call: Callable[[], Any], seconds: float, least: int = LEAST_BLOCKS) ->
     there, but never more than five times as long.
     """
     n = _calls_a_block(call, BLOCK)
-    block = range(n)
-    times: list[float] = []
-    begin = perf_counter()
-    while True:
-        start = perf_counter()
-        for _ in block:
-            call()
-        end = perf_counter()
-        times.append((end - start) / n)
-        spent = end - begin
-        if spent >= seconds and (len(times) >= least or spent >= 5 * seconds):
-            break
+    times = _blocks(call, n, lambda done, spent: spent >= seconds and (done >= least or spent >= 5 * seconds))
     times.sort()
     return {
         "p50": times[len(times) // 2],
@@ -96,14 +100,5 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str
 
 
 def _turn(call: Callable[[], Any], size: int) -> float:
-    blocks: list[float] = []
-    block = range(size)
-    begin = perf_counter()
-    while True:
-        start = perf_counter()
-        for _ in block:
-            call()
-        end = perf_counter()
-        blocks.append((end - start) / size)
-        if len(blocks) >= 3 and end - begin >= TURN:
-            return sorted(blocks)[len(blocks) // 2]
+    blocks = _blocks(call, size, lambda done, spent: done >= 3 and spent >= TURN)
+    return sorted(blocks)[len(blocks) // 2]
