@@ -38,7 +38,7 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *m, rnnrt_workspace *ws, const 
     attach(m, ws, call);
     if (!m->n_prechecked)
         return RNNRT_OK;
-    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL, NULL, NULL};
+    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL, NULL, NULL, 0};
     for (int64_t i = 0; i < m->n_prechecked; i++) {
         const rnnrt_op *op = &m->ops[m->prechecked[i]];
         int32_t rc = op->cls->precheck(&run, op);
@@ -102,13 +102,14 @@ static int32_t walk(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call 
 {
     const rnnrt_plan *p = &m->plan;
     rnnrt_view *tile = ws->views + p->n_tensors;
-    int64_t unpolled = 0;
+    int64_t unpolled = 0, longest = 0;
     for (int64_t g = 0; g < p->n_regions; g++) {
         const rnnrt_plan_region *r = &p->regions[g];
         int64_t steps = r->time_dim >= 0 ? ws->dims[r->time_dim] : 1, n = ws->region_tile[g];
         /* nothing to walk: nothing made */
         int64_t tile_cost = steps && call->poll ? ws->cost / p->n_regions * n / steps : 0;
         int sliding = n < steps;
+        longest = steps > longest ? steps : longest;
         if (sliding)
             memcpy(tile, ws->views, (size_t)p->n_tensors * sizeof *tile);
         run->views = sliding ? tile : ws->views;
@@ -129,6 +130,7 @@ static int32_t walk(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_call 
             }
         }
     }
+    ws->walked += longest;
     return RNNRT_OK;
 }
 
@@ -136,7 +138,7 @@ int32_t rnnrt_execute(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_cal
                       rnnrt_error *err)
 {
     rnnrt_run run = {&m->plan, m->kernels, ws->views, rows, m->plan.row_bytes, ws->arena + ws->scratch_at, carry, 1, 1, 0, err, ws->dims,
-                     call->host, call->host_context, RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL, NULL};
+                     call->host, call->host_context, RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL, NULL, ws->walked};
     if (m->team)
         run.team = rnnrt_team_enter((_Atomic(rnnrt_team *) *)&m->team, ws->cost);
     rnnrt_fpenv env = rnnrt_fpenv_enter();

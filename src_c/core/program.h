@@ -47,6 +47,7 @@ typedef struct rnnrt_workspace {
     char *rows;                  /* state rows of predict, shadow rows of a session */
     int64_t rows_bytes;
     int64_t batch, cost, n_tiles;
+    int64_t walked;              /* steps of all calls */
     int32_t bound;
     int32_t keep_places;         /* a session's: offsets stay, since sizes only shrink from the first binding */
 } rnnrt_workspace;

@@ -65,6 +65,8 @@ typedef struct rnnrt_run {
     void *host_context;
     int64_t *op_ns;              /* of the call: a profile is asked for; else NULL */
     rnnrt_team *team;            /* threads to share steps with; NULL: none */
+    int64_t walked;              /* steps of the calls before on this workspace: a step reads first what the last one
+                                    read last, which may still be in the cache */
 } rnnrt_run;
 
 typedef struct rnnrt_op_class {

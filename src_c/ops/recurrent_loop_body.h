@@ -4,7 +4,7 @@
 typedef struct TYPED(loop) {
     const TYPED(made) *made;
     const rnnrt_view *x, *y;
-    int64_t batch, units, steps;
+    int64_t batch, units, steps, walked;
     int reverse_in, reverse_out, sequences;
     int64_t row_reals;
     REAL *h, *c;                 /* in the state rows, stride row_reals */
@@ -112,7 +112,7 @@ static void TYPED(fill_step)(const TYPED(span) *sp, T_CELL_STEP *st, int64_t s)
     const TYPED(loop) *lp = sp->lp;
     st->rows = lp->batch;
     st->scratch = (REAL *)(lp->scratch + lp->l.cell);
-    st->zigzag = (int32_t)(s & 1);
+    st->zigzag = (int32_t)((lp->walked + s) & 1);
     if (sp->z) {
         st->z = sp->z + (s - sp->first) * sp->z_step;
         st->z_stride = sp->z_row;
@@ -257,6 +257,7 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
     lp.batch = lp.x->batch;
     lp.units = lp.made->cell.units;
     lp.steps = lp.x->steps;
+    lp.walked = run->walked + run->position;
     lp.reverse_in = (d->flags & RNNRT_OP_REVERSE_IN) != 0;
     lp.reverse_out = (d->flags & RNNRT_OP_REVERSE_OUT) != 0;
     lp.sequences = (d->flags & RNNRT_OP_SEQUENCES) != 0;

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,3 +242,29 @@ def test_summary_and_description(model):
     assert facts["parameters"] == 5 * 28 + 7 * 28 + 28 + 7 * 3 + 3
     assert [s["name"] for s in facts["states"]] == ["lstm/h", "lstm/c"]
     assert model.memory(3, 100)["workspace"] > model.memory(1, 1)["workspace"] > 0
+
+
+PAGES = """if True:
+    import sys; sys.path.insert(0, sys.argv[1])
+    from pathlib import Path
+    from cases.graphs import Builder
+    from runtime import model_of
+    b = Builder()
+    (y,) = b.add("dense", "dense", b.input("x", 1100), units=1100)  # 4.6 MiB
+    model, size = model_of(*b.done(y)), 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        key, _, value = line.partition(":")
+        size = int(value.split()[0]) if key == "Size" else size
+        if key == "VmFlags" and "hg" in value.split():
+            print(size)
+"""
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the system has no large pages")
+def test_large_weights_ask_for_large_pages():
+    """In a process whose NumPy asks for none."""
+    tests = str(Path(__file__).resolve().parents[1])
+    env = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
+    done = subprocess.run([sys.executable, "-c", PAGES, tests], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert sum(map(int, done.stdout.split())) == 4096
