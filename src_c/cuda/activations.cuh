@@ -15,7 +15,8 @@ __device__ static inline float act_min(float limit, float x) { return limit < x 
 /* tanh(x/2)/2 + 1/2 without its cancellation; saturates cleanly at both ends */
 __device__ static inline float act_sigmoid(float x)
 {
-    return x >= 0.0f ? 1.0f / (1.0f + expf(-x)) : 1.0f - 1.0f / (1.0f + expf(x));
+    const float upper = 1.0f / (1.0f + expf(-fabsf(x)));
+    return x >= 0.0f ? upper : 1.0f - upper;
 }
 
 __device__ static inline float act_softplus(float x) { return act_max(0.0f, x) + log1pf(expf(-fabsf(x))); }

@@ -21,37 +21,51 @@ namespace rnnrt {
 
 constexpr int TEAM_THREADS = 256, TEAM_ROWS = 16, TEAM_PAIRS = 2; /* pairs of (row, unit) that a thread finishes */
 
+/* tanh, sigmoid, or a clamped line: what layers are usually made of, in little code and without a call, for registers
+ * are full of weights. Other functions go by steps. */
+struct team_function {
+    int32_t kind;                /* TANH, SIGMOID; all else is the line */
+    float slope, offset, least, most, scale;
+};
+static inline bool team_function_of(const rnnrt_activation &a, team_function *f)
+{
+    *f = {a.kind, 1.0f, -0.0f, -INFINITY, INFINITY, 1.0f};
+    switch (a.kind) {
+    case RNNRT_ACT_LINEAR:
+    case RNNRT_ACT_TANH:
+    case RNNRT_ACT_SIGMOID:
+        return true;
+    case RNNRT_ACT_RELU:
+        f->least = 0.0f;
+        return true;
+    case RNNRT_ACT_HARD_SIGMOID_K2:
+        f->slope = 0.2f, f->offset = 0.5f, f->least = 0.0f, f->most = 1.0f;
+        return true;
+    case RNNRT_ACT_HARD_SIGMOID_K3:
+        f->offset = 3.0f, f->least = 0.0f, f->most = 6.0f, f->scale = 1.0f / 6.0f;
+        return true;
+    case RNNRT_ACT_HARD_TANH:
+        f->least = -1.0f, f->most = 1.0f;
+        return true;
+    default:
+        return false;
+    }
+}
+__device__ __forceinline__ float team_apply(const team_function &f, float x)
+{
+    return f.kind == RNNRT_ACT_TANH ? tanhf(x)
+         : f.kind == RNNRT_ACT_SIGMOID ? act_sigmoid(x)
+         : f.scale * act_min(f.most, act_max(f.least, fmaf(f.slope, x, f.offset)));
+}
+
 struct team_job {
     step_job s;
+    team_function activation, recurrent_activation;
     const float *recurrent, *candidate, *hidden_bias;
     word64 *words;               /* GRID: [tile][2][rows][units], zero at the launch */
     int64_t first_tile, step0, steps; /* of this launch; step0 counts from the start of the run */
     int rows, unit_bits, team;   /* rows of a tile, log2 of UC, blocks of a team */
 };
-
-/* The functions that layers are usually made of, without a call: registers are full of weights. Others go by steps. */
-static inline __host__ __device__ bool team_activation(int32_t kind)
-{
-    return kind == RNNRT_ACT_LINEAR || kind == RNNRT_ACT_TANH || kind == RNNRT_ACT_SIGMOID || kind == RNNRT_ACT_RELU ||
-           kind == RNNRT_ACT_HARD_SIGMOID_K2 || kind == RNNRT_ACT_HARD_SIGMOID_K3;
-}
-__device__ __forceinline__ float team_activate(const rnnrt_activation &a, float x)
-{
-    switch (a.kind) {
-    case RNNRT_ACT_TANH:
-        return tanhf(x);
-    case RNNRT_ACT_SIGMOID:
-        return act_sigmoid(x);
-    case RNNRT_ACT_RELU:
-        return act_max(0.0f, x);
-    case RNNRT_ACT_HARD_SIGMOID_K2:
-        return act_min(1.0f, act_max(0.0f, fmaf(0.2f, x, 0.5f)));
-    case RNNRT_ACT_HARD_SIGMOID_K3:
-        return act_hard_sigmoid_k3(x);
-    default:
-        return x;
-    }
-}
 
 /* What differs between the cells: gates of the state's product, and of the second one. */
 template <cell_form FORM> struct cell_shape {
@@ -84,6 +98,7 @@ __device__ __forceinline__ void team_rows(const float (&w)[N][KPT], const float 
             }
         }
     }
+    UNROLL_BY(1)
     for (int by = 16; by >= 1 << unit_bits; by /= 2) {
         UNROLL
         for (int r = 0; r < ROWS; r++) {
@@ -107,6 +122,8 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
 {
     constexpr int G = cell_shape<FORM>::GATES, FIRST = cell_shape<FORM>::FIRST, SECOND = G - FIRST;
     constexpr bool GRU = FORM == FORM_GRU_AFTER || FORM == FORM_GRU_BEFORE;
+    if (CLUSTER && !RNNRT_SM90)
+        return;
     DYNAMIC_SHARED(float, shared);
     const step_job &s = j.s;
     const int tid = (int)threadIdx.x, unit_bits = j.unit_bits, uc = 1 << unit_bits;
@@ -125,15 +142,17 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
     for (int i = 0; i < KPT; i++) {
         const int k = 4 * (i / 4 * segments + segment) + i % 4, u = unit0 + my_unit;
         const bool there = k < units && u < units;
+        const int at = k * units + u; /* there are at most 1024 units */
         UNROLL
         for (int g = 0; g < FIRST; g++)
-            w[g][i] = there ? j.recurrent[((int64_t)k * units + u) * FIRST + g] : 0.0f;
+            w[g][i] = there ? j.recurrent[at * FIRST + g] : 0.0f;
         if (SECOND)
-            w2[0][i] = there ? j.candidate[(int64_t)k * units + u] : 0.0f;
+            w2[0][i] = there ? j.candidate[at] : 0.0f;
     }
     float *const my_parts = parts + ((tid / (uc > 32 ? uc : 32)) * j.rows * uc + my_unit) * G;
 
     /* the old h of all units; my pairs' own states */
+    UNROLL_BY(1)
     for (int e = tid; e < (CLUSTER ? 2 : 1) * j.rows * pitch; e += TEAM_THREADS) {
         const int r = e / pitch, k = e % pitch;
         hs[e] = r < rows && k < units ? s.h[(row0 + r) * s.row_stride + k] : 0.0f;
@@ -181,18 +200,32 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
         constexpr int N = decltype(n)::value;
         const float *h = hs + (CLUSTER && !MUTATED(CLUSTER_ONE_BUFFER) ? (exchange & 1) * j.rows * pitch : 0);
         int r = 0;
+        UNROLL_BY(1)
         for (; r + 4 <= rows; r += 4)
             team_rows<N, 4>(weights, h + r * pitch, pitch, segment, segments, unit_bits, my_parts + r * uc * G + first, uc * G);
+        UNROLL_BY(1)
         for (; r < rows; r++)
             team_rows<N, 1>(weights, h + r * pitch, pitch, segment, segments, unit_bits, my_parts + r * uc * G + first, uc * G);
         if (!MUTATED(PARTS_BARRIER))
             __syncthreads();
     };
-    const auto sum = [&](int e, int gate) {
-        float v = 0.0f;
-        for (int i = 0; i < groups; i++)
-            v += parts[(i * j.rows * uc + e) * G + gate];
-        return v;
+    /* v = the sums of N gates from `first` on; the groups in order */
+    const auto sums = [&](int p, int first, auto n, float *v) {
+        constexpr int N = decltype(n)::value;
+        const float *from = parts + (tid + p * TEAM_THREADS) * G + first;
+        UNROLL
+        for (int g = 0; g < N; g++)
+            v[g] = 0.0f;
+        for (int i = 0; i < groups; i++, from += j.rows * uc * G) {
+            if (N == 4) {
+                const float4 all = *reinterpret_cast<const float4 *>(from);
+                v[0] += all.x, v[1 % N] += all.y, v[2 % N] += all.z, v[3 % N] += all.w;
+            } else {
+                UNROLL
+                for (int g = 0; g < N; g++)
+                    v[g] += from[g];
+            }
+        }
     };
     /* value(p) of all pairs of all blocks becomes the next buffer */
     const auto pass_on = [&](const float (&value)[TEAM_PAIRS]) {
@@ -216,6 +249,7 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
                 cluster_sync();
         } else {
             const word64 *from = words + (MUTATED(GRID_ONE_BUFFER) ? 0 : (exchange & 1) * j.rows) * (int64_t)units;
+            UNROLL_BY(1)
             for (int e = tid; e < rows * units; e += TEAM_THREADS) {
                 word64 v = load_word(from + e);
                 while (!MUTATED(GRID_WAIT) && (unsigned)(v >> 32) != exchange)
@@ -236,8 +270,10 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
             for (int p = 0; p < TEAM_PAIRS; p++) {
                 const int e = tid + p * TEAM_THREADS;
                 if (e < pairs) {
-                    keep[p] = team_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
-                    value[p] = team_activate(s.recurrent_activation, z[p][1] + sum(e, 1)) * own_h[p];
+                    float v[FIRST];
+                    sums(p, 0, count_of<FIRST>(), v);
+                    keep[p] = team_apply(j.recurrent_activation, z[p][0] + v[0]);
+                    value[p] = team_apply(j.recurrent_activation, z[p][1 % G] + v[1 % FIRST]) * own_h[p];
                 }
             }
             pass_on(value);
@@ -253,27 +289,27 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
             has[p] = has[p] || there;
             float h = own_h[p];
             if (there) {
+                constexpr int FROM = FORM == FORM_GRU_BEFORE ? FIRST : 0;
+                float v[G];
+                sums(p, FROM, count_of<G - FROM>(), v + FROM);
                 if (FORM == FORM_LSTM) {
-                    const float i = team_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
-                    const float f = team_activate(s.recurrent_activation, z[p][1] + sum(e, 1 % G));
-                    const float c = team_activate(s.activation, z[p][2 % G] + sum(e, 2 % G));
-                    const float o = team_activate(s.recurrent_activation, z[p][3 % G] + sum(e, 3 % G));
+                    const float i = team_apply(j.recurrent_activation, z[p][0] + v[0]);
+                    const float f = team_apply(j.recurrent_activation, z[p][1 % G] + v[1 % G]);
+                    const float c = team_apply(j.activation, z[p][2 % G] + v[2 % G]);
+                    const float o = team_apply(j.recurrent_activation, z[p][3 % G] + v[3 % G]);
                     own_c[p] = fmaf(f, own_c[p], i * c);
-                    h = o * team_activate(s.activation, own_c[p]);
+                    h = o * team_apply(j.activation, own_c[p]);
                 } else if (GRU) {
-                    float g, update;
+                    float update = keep[p], g = z[p][2 % G] + v[2 % G];
                     if (FORM == FORM_GRU_AFTER) {
-                        update = team_activate(s.recurrent_activation, z[p][0] + sum(e, 0));
-                        const float r = team_activate(s.recurrent_activation, z[p][1 % G] + sum(e, 1 % G));
-                        g = fmaf(r, j.hidden_bias[u] + sum(e, 2 % G), z[p][2 % G]);
-                    } else {
-                        update = keep[p];
-                        g = z[p][2 % G] + sum(e, 2 % G);
+                        update = team_apply(j.recurrent_activation, z[p][0] + v[0]);
+                        const float r = team_apply(j.recurrent_activation, z[p][1 % G] + v[1 % G]);
+                        g = fmaf(r, j.hidden_bias[u] + v[2 % G], z[p][2 % G]);
                     }
-                    g = team_activate(s.activation, g);
+                    g = team_apply(j.activation, g);
                     h = fmaf(update, h - g, g);
                 } else {
-                    h = team_activate(s.activation, z[p][0] + sum(e, 0));
+                    h = team_apply(j.activation, z[p][0] + v[0]);
                 }
                 own_h[p] = h;
             }

@@ -97,8 +97,9 @@ team_plan team_cut(const recurrent_args &a, const recurrent_device &d, int unit_
 team_plan team_of(const recurrent_args &a, const recurrent_device &d, bool cluster)
 {
     team_plan best = {};
-    if (!team_activation(a.cell.activation.kind) ||
-        (a.cell.kind != RNNRT_CELL_SIMPLE_RNN && !team_activation(a.cell.recurrent_activation.kind)) ||
+    team_function f;
+    if (!team_function_of(a.cell.activation, &f) ||
+        (a.cell.kind != RNNRT_CELL_SIMPLE_RNN && !team_function_of(a.cell.recurrent_activation, &f)) ||
         a.cell.units > 1024 || (cluster && d.arch < 90))
         return best;
     for (int bits = 6; bits >= 3; bits--) {
@@ -202,6 +203,8 @@ cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const s
     const team_plan p = team_of(a, d, cluster);
     team_job j = {};
     j.s = s;
+    team_function_of(a.cell.activation, &j.activation);
+    team_function_of(a.cell.recurrent_activation, &j.recurrent_activation);
     j.recurrent = a.packed + l.recurrent;
     j.candidate = a.packed + l.candidate;
     j.hidden_bias = a.packed + l.hidden_bias;
