@@ -2,169 +2,15 @@
  * walks the program (each op queues its kernels), the rows are put back by a kernel that does so only where nothing was
  * found wrong, what goes out is copied back. Whatever fails on the way leaves every row as it was.
  *
+ * A call that has nothing to tell or to bring to the host returns when all of it is queued on its caller's stream; the
+ * lane and the rows remember how far they are in use. Others wait.
+ *
  * A shape that comes again is captured as a graph the second time and replayed from then on. */
-#include "plugin.cuh"
+#include "lanes.cuh"
 
 #include <string.h>
 
 namespace rnnrt_cuda {
-
-#define KEEP_LANES 16
-#define KEEP_BYTES ((int64_t)1 << 30)
-#define SMALL_BYTES ((int64_t)1 << 20) /* inputs and outputs that go through page-locked memory */
-
-static int64_t round256(int64_t n) { return (n + 255) & ~(int64_t)255; }
-
-/* ---- lanes ---- */
-void lane_free(lane *l)
-{
-    if (!l)
-        return;
-    if (l->graph)
-        cudaGraphExecDestroy(l->graph);
-    if (l->stream)
-        cudaStreamDestroy(l->stream);
-    device_heap.release(l->io);
-    if (l->mirror)
-        cudaFreeHost(l->mirror);
-    rnnrt_workspace_free(l->ws);
-    rnnrt_free(l->at);
-    rnnrt_free(l->key);
-    rnnrt_free(l);
-}
-
-static lane *lane_create(model *m, rnnrt_error *err)
-{
-    const rnnrt_plan *p = &m->program->plan;
-    lane *l = (lane *)rnnrt_alloc_zero(sizeof *l);
-    if (l) {
-        l->key_length = p->n_symbols + 1 + p->n_inputs;
-        l->ws = rnnrt_workspace_create(m->program);
-        l->at = (int64_t *)rnnrt_alloc_zero((size_t)(p->n_inputs + p->n_outputs) * 8);
-        l->key = (int64_t *)rnnrt_alloc_zero((size_t)(2 * l->key_length) * 8); /* the second half: of the call at hand */
-    }
-    if (!l || !l->ws || !l->at || !l->key)
-        rnnrt_fail(err, RNNRT_ENOMEM, -1, (int64_t)sizeof *l, 0);
-    else if (!check(cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking), "making a stream", err))
-        return l;
-    lane_free(l);
-    return NULL;
-}
-
-static int64_t lane_bytes(const lane *l) { return l->io_bytes + l->ws->arena_bytes + l->ws->rows_bytes; }
-
-static lane *take(model *m, const int64_t *symbols, rnnrt_error *err)
-{
-    lane **at, *found = NULL;
-    rnnrt_lock();
-    /* one bound for the same sizes, else the most recently used */
-    for (at = &m->free_lanes; *at; at = &(*at)->next)
-        if ((*at)->ws->bound && memcmp((*at)->ws->symbols, symbols, (size_t)m->program->plan.n_symbols * 8) == 0)
-            break;
-    if (!*at)
-        at = &m->free_lanes;
-    /* while there are few, another shape gets a lane of its own and lets this one keep its graph */
-    if (*at && (at != &m->free_lanes || m->n_free >= KEEP_LANES / 2 || !(*at)->graph
-                || memcmp((*at)->ws->symbols, symbols, (size_t)m->program->plan.n_symbols * 8) == 0)) {
-        found = *at;
-        *at = found->next;
-        m->n_free--;
-    }
-    rnnrt_unlock();
-    return found ? found : lane_create(m, err);
-}
-
-static void give_back(model *m, lane *l)
-{
-    rnnrt_lock();
-    const int keep = m->n_free < KEEP_LANES && lane_bytes(l) <= KEEP_BYTES;
-    if (keep) {
-        l->next = m->free_lanes;
-        m->free_lanes = l;
-        m->n_free++;
-    }
-    rnnrt_unlock();
-    if (!keep)
-        lane_free(l);
-}
-
-int64_t lanes_kept(model *m)
-{
-    int64_t n = 0;
-    rnnrt_lock();
-    for (const lane *l = m->free_lanes; l; l = l->next)
-        n += lane_bytes(l);
-    rnnrt_unlock();
-    return n;
-}
-
-/* ---- the block of inputs and outputs ---- */
-static int on_device(const rnnrt_buffer *b) { return b->device == RNNRT_ON_CUDA; }
-
-static int64_t bytes_of(const lane *l, int64_t tensor, int32_t dtype)
-{
-    const rnnrt_view *v = &l->ws->views[tensor];
-    return v->batch * v->batch_stride * rnnrt_dtype_size(dtype);
-}
-
-/* small: addresses | inputs | finding | outputs; else addresses | finding | inputs | outputs, so that what goes through
- * the mirror lies together at the front. */
-static void lay_out(const model *m, lane *l, const rnnrt_call *call)
-{
-    const rnnrt_plan *p = &m->program->plan;
-    int64_t in = 0, out = 0, head = round256(call->symbols[0] * 8);
-    for (int64_t i = 0; i < p->n_inputs; i++)
-        in += on_device(&call->inputs[i]) ? 0 : round256(bytes_of(l, p->inputs[i].tensor, call->inputs[i].dtype));
-    for (int64_t i = 0; i < p->n_outputs; i++)
-        out += on_device(&call->outputs[i]) ? 0 : round256(bytes_of(l, p->outputs[i], (int32_t)p->tensors[p->outputs[i]].dtype));
-    l->addresses = 0;
-    l->small = in + out <= SMALL_BYTES;
-    l->found = l->small ? head + in : head;
-    int64_t at = l->small ? head : head + 256;
-    for (int64_t i = 0; i < p->n_inputs; i++) {
-        l->at[i] = on_device(&call->inputs[i]) ? -1 : at;
-        at += l->at[i] < 0 ? 0 : round256(bytes_of(l, p->inputs[i].tensor, call->inputs[i].dtype));
-    }
-    at += l->small ? 256 : 0;
-    l->first_out = at;
-    for (int64_t i = 0; i < p->n_outputs; i++) {
-        l->at[p->n_inputs + i] = on_device(&call->outputs[i]) ? -1 : at;
-        if (!on_device(&call->outputs[i]))
-            at += round256(bytes_of(l, p->outputs[i], (int32_t)p->tensors[p->outputs[i]].dtype));
-    }
-    l->end = at;
-}
-
-static int32_t make_room(lane *l, rnnrt_error *err)
-{
-    const int64_t mirror = l->small ? l->end : l->found + 256;
-    if (l->end > l->io_bytes) {
-        device_heap.release(l->io);
-        l->io = (char *)device_heap.alloc((size_t)l->end);
-        l->io_bytes = l->io ? l->end : 0;
-        if (!l->io)
-            return rnnrt_fail(err, RNNRT_ENOMEM, -1, l->end, 0);
-    }
-    if (mirror > l->mirror_bytes) {
-        if (l->mirror)
-            cudaFreeHost(l->mirror);
-        l->mirror = NULL;
-        l->mirror_bytes = 0;
-        const int32_t rc = check(cudaMallocHost((void **)&l->mirror, (size_t)mirror), "page-locked memory", err);
-        if (rc)
-            return rc;
-        l->mirror_bytes = mirror;
-    }
-    return RNNRT_OK;
-}
-
-static void drop_graph(lane *l)
-{
-    if (l->graph)
-        cudaGraphExecDestroy(l->graph);
-    l->graph = NULL;
-    l->repeats = 0;
-}
 
 /* Whether the call is like the last one in all that a graph fixes. */
 static void compare_key(const model *m, lane *l, const rnnrt_call *call, int32_t carry)
@@ -179,7 +25,7 @@ static void compare_key(const model *m, lane *l, const rnnrt_call *call, int32_t
         l->repeats += l->repeats >= 0;
         return;
     }
-    drop_graph(l);
+    lane_drop_graph(l);
     memcpy(l->key, mine, (size_t)l->key_length * 8);
 }
 
@@ -235,26 +81,44 @@ static int32_t check_ids(const model *m, lane *l, const rnnrt_call *call, rnnrt_
     return rc;
 }
 
-/* ---- rows ---- */
-/* Copies words of 16 bytes; an address of 0 stands for zeros. */
-__global__ void gather_rows(const uint64_t *addresses, uint4 *rows, int64_t words, int64_t count)
+/* ---- the first and the last kernel ---- */
+/* Words of 16 bytes between the mirror and the block on the device; 0: a copy of the stream moves them. */
+struct transfer {
+    const uint4 *from;
+    uint4 *to;
+    int64_t words;
+};
+
+/* Where rows lie: at addresses, or side by side; neither: nowhere, they are zero. */
+struct row_places {
+    const uint64_t *addresses;
+    char *first;
+    int64_t stride;
+
+    __device__ uint4 *of(int64_t i) const { return (uint4 *)(addresses ? (char *)addresses[i] : first ? first + i * stride : nullptr); }
+};
+
+__global__ void begin_call(transfer in, row_places at, uint4 *rows, int64_t words, int64_t count)
 {
-    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < count * words; i += (int64_t)gridDim.x * blockDim.x) {
-        const uint4 *from = (const uint4 *)addresses[i / words];
+    const int64_t me = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, all = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t i = me; i < in.words; i += all)
+        in.to[i] = in.from[i];
+    for (int64_t i = me; i < count * words; i += all) {
+        const uint4 *from = at.of(i / words);
         rows[i] = from ? from[i % words] : make_uint4(0, 0, 0, 0);
     }
 }
 
-/* The one place where state changes. */
-__global__ void commit_rows(const uint64_t *addresses, const uint4 *rows, int64_t words, int64_t count, const finding *found)
+/* The one place where state changes. found == NULL: nothing can be wrong. */
+__global__ void end_call(transfer out, row_places at, const uint4 *rows, int64_t words, int64_t count, const finding *found)
 {
-    if (found->code)
+    const int64_t me = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, all = (int64_t)gridDim.x * blockDim.x;
+    for (int64_t i = me; i < out.words; i += all)
+        out.to[i] = out.from[i];
+    if (found && found->code)
         return;
-    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < count * words; i += (int64_t)gridDim.x * blockDim.x) {
-        uint4 *to = (uint4 *)addresses[i / words];
-        if (to)
-            to[i % words] = rows[i];
-    }
+    for (int64_t i = me; i < count * words; i += all)
+        at.of(i / words)[i % words] = rows[i];
 }
 
 static int keeps_rows(const row_source &r) { return r.first || r.chunks; }
@@ -293,13 +157,16 @@ struct task {
     const row_source *rows;
     int32_t carry;
     cudaStream_t stream;
+    int32_t later;               /* the call returns before it is done */
+    int32_t recorded;            /* into a graph */
     rnnrt_error *err;
 };
 
 static int poll_between(void *context)
 {
     const task *t = (const task *)context;
-    cudaStreamSynchronize(t->stream); /* so that a long call stops near where it is */
+    if (!t->later)
+        cudaStreamSynchronize(t->stream); /* so that a long call stops near where it is */
     return t->call->poll(t->call->poll_context);
 }
 
@@ -307,6 +174,8 @@ static int32_t copy_in(const task &t)
 {
     const rnnrt_plan *p = &t.m->program->plan;
     lane *l = t.l;
+    if (t.later || l->fetched)
+        return RNNRT_OK;
     if (l->small)
         return check(cudaMemcpyAsync(l->io, l->mirror, (size_t)l->found + sizeof(finding), cudaMemcpyHostToDevice, t.stream),
                      "copying the inputs", t.err);
@@ -324,6 +193,8 @@ static int32_t copy_out(const task &t)
 {
     const rnnrt_plan *p = &t.m->program->plan;
     lane *l = t.l;
+    if (t.later || l->fetched)
+        return RNNRT_OK;
     const size_t length = l->small ? (size_t)(l->end - l->found) : sizeof(finding);
     int32_t rc = check(cudaMemcpyAsync(l->mirror + l->found, l->io + l->found, length, cudaMemcpyDeviceToHost, t.stream),
                        "copying the outputs", t.err);
@@ -334,6 +205,9 @@ static int32_t copy_out(const task &t)
                                        cudaMemcpyDeviceToHost, t.stream), "copying an output", t.err);
     return rc;
 }
+
+/* Where the time of each op is asked for: they are waited for one by one. */
+static int64_t *timed(const rnnrt_call *call) { return RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL; }
 
 /* The call as the host's executor sees it: buffers on the device. */
 static int32_t walk(const task &t)
@@ -355,9 +229,10 @@ static int32_t walk(const task &t)
     inner.symbols = t.call->symbols;
     inner.inputs = buffers;
     inner.outputs = buffers + p->n_inputs;
-    inner.poll = t.call->poll ? poll_between : NULL;
+    inner.poll = t.call->poll && !t.recorded ? poll_between : NULL;
     inner.poll_context = (void *)&t;
     inner.host_context = &context;
+    inner.op_ns = timed(t.call);
     const int32_t rc = rnnrt_execute(t.m->program, t.l->ws, &inner, t.l->ws->rows, t.carry, t.err);
     if (buffers != few)
         rnnrt_free(buffers);
@@ -366,25 +241,35 @@ static int32_t walk(const task &t)
 
 static int32_t queue(const task &t)
 {
+    lane *l = t.l;
     const int64_t row_bytes = t.m->program->plan.row_bytes, count = t.call->symbols[0], words = row_bytes / 16;
-    const uint64_t *addresses = (const uint64_t *)(t.l->io + t.l->addresses);
-    const finding *found = (const finding *)(t.l->io + t.l->found);
-    const unsigned blocks = (unsigned)((count * words + 255) / 256 < 4096 ? (count * words + 255) / 256 : 4096);
+    const int keeps = row_bytes && keeps_rows(*t.rows);
+    const int64_t before = l->fetched && !t.later ? (l->found + 256) / 16 : 0, after = before ? (l->end - l->found) / 16 : 0;
+    const transfer in = {(const uint4 *)l->mirror, (uint4 *)l->io, before};
+    const transfer out = {(const uint4 *)(l->io + l->found), (uint4 *)(l->mirror + l->found), after};
+    row_places at = {};
+    if (keeps && t.later) {
+        at.first = t.rows->first;
+        at.stride = t.rows->stride;
+    } else if (keeps)
+        at.addresses = (const uint64_t *)((before ? l->mirror : l->io) + l->addresses);
+    const auto blocks = [&](int64_t copied) {
+        const int64_t n = (count * words > copied ? count * words : copied) + 255;
+        return dim3((unsigned)(n / 256 < 4096 ? n / 256 : 4096));
+    };
     int32_t rc = copy_in(t);
-    if (!rc && row_bytes) {
-        if (keeps_rows(*t.rows))
-            rc = check(launch(gather_rows, dim3(blocks), dim3(256), 0, t.stream, addresses, (uint4 *)t.l->ws->rows, words, count),
-                       "gathering the states", t.err);
-        else
-            rc = check(cudaMemsetAsync(t.l->ws->rows, 0, (size_t)(count * row_bytes), t.stream), "clearing states", t.err);
-        if (!rc && t.carry && t.m->restarts)
-            rc = restart(t.m, t.l->ws->rows, count, t.stream, t.err);
-    }
+    if (!rc && (row_bytes || before))
+        rc = check(launch(begin_call, blocks(before), dim3(256), 0, t.stream, in, at, (uint4 *)l->ws->rows, words, count),
+                   "gathering the states", t.err);
+    if (!rc && row_bytes && t.carry && t.m->restarts)
+        rc = restart(t.m, l->ws->rows, count, t.stream, t.err);
     if (!rc)
         rc = walk(t);
-    if (!rc && row_bytes && keeps_rows(*t.rows))
-        rc = check(launch(commit_rows, dim3(blocks), dim3(256), 0, t.stream, addresses, (const uint4 *)t.l->ws->rows, words, count,
-                          found), "keeping the states", t.err);
+    if (before)
+        at.addresses = at.addresses ? (const uint64_t *)(l->io + l->addresses) : NULL;
+    if (!rc && (keeps || before))
+        rc = check(launch(end_call, blocks(after), dim3(256), 0, t.stream, out, at, (const uint4 *)l->ws->rows, words,
+                          keeps ? count : 0, t.later ? NULL : (const finding *)(l->io + l->found)), "keeping the states", t.err);
     return rc ? rc : copy_out(t);
 }
 
@@ -400,6 +285,7 @@ static int replay_new(const task &t)
     rnnrt_error unused = {};
     task recorded = t;
     recorded.err = &unused;
+    recorded.recorded = 1;
     const int32_t rc = queue(recorded);
     const cudaError_t ended = cudaStreamEndCapture(t.stream, &graph);
     if (!rc && ended == cudaSuccess && cudaGraphInstantiate(&made, graph, 0) != cudaSuccess)
@@ -414,7 +300,7 @@ static int replay_new(const task &t)
 static int32_t start(const task &t)
 {
     lane *l = t.l;
-    const int fits = l->small && l->ws->n_tiles == 1 && t.stream == l->stream && l->first_out <= l->end;
+    const int fits = l->small && l->ws->n_tiles == 1 && t.stream == l->stream && !timed(t.call);
     int host_only = 1;
     for (int64_t i = 0; i < t.m->program->plan.n_inputs + t.m->program->plan.n_outputs; i++)
         host_only &= l->at[i] >= 0;
@@ -427,18 +313,48 @@ static int32_t start(const task &t)
     return check(cudaGraphLaunch(l->graph, t.stream), "replaying a graph", t.err);
 }
 
+/* Behind whatever still uses the lane or the rows; what of this call they have to be waited for is noted. */
+static int32_t start_in_order(const task &t)
+{
+    lane *l = t.l;
+    tail *order = t.rows->order;
+    int32_t rc = tail_follow(&l->busy, t.stream, t.err);
+    if (!rc && order)
+        rc = tail_follow(order, t.stream, t.err);
+    if (!rc && t.later && !(rc = tail_prepare(&l->busy, t.err)) && order)
+        rc = tail_prepare(order, t.err);
+    if (!rc)
+        rc = start(t);
+    if (!rc && t.later) {
+        l->last = t.stream;
+        if (!(rc = tail_mark(&l->busy, t.stream, t.err)) && order)
+            rc = tail_mark(order, t.stream, t.err);
+    }
+    if (rc) /* nothing may still write where the caller reads */
+        cudaStreamSynchronize(t.stream);
+    else if (!t.later)
+        rc = check(cudaStreamSynchronize(t.stream), "running the model", t.err);
+    if (rc || !t.later) {
+        l->busy.open = 0;
+        if (order)
+            order->open = 0;
+    }
+    return rc;
+}
+
 static int32_t run_in(const task &t)
 {
     model *m = t.m;
     lane *l = t.l;
     const rnnrt_plan *p = &m->program->plan;
-    int32_t rc = rnnrt_workspace_bind(m->program, l->ws, t.call->symbols, t.err);
-    if (rc || (rc = check_buffers(m, t.call, t.err)) || (rc = check_ids(m, l, t.call, t.err)))
+    int32_t rc = lane_bind(m, l, t.call->symbols, t.err);
+    if (rc || (rc = check_ids(m, l, t.call, t.err)))
         return rc;
     compare_key(m, l, t.call, t.carry + 2 * keeps_rows(*t.rows));
-    lay_out(m, l, t.call);
-    if ((rc = make_room(l, t.err)))
+    if ((rc = lane_lay_out(m, l, t.call, t.err)))
         return rc;
+    if (t.later) /* the mirror may not be touched while somebody else's copy is queued */
+        return start_in_order(t);
     if (keeps_rows(*t.rows) && p->row_bytes)
         write_addresses(m, *t.rows, t.call->symbols[0], (uint64_t *)(l->mirror + l->addresses));
     memset(l->mirror + l->found, 0, sizeof(finding));
@@ -446,12 +362,7 @@ static int32_t run_in(const task &t)
         if (l->at[i] >= 0)
             memcpy(l->mirror + l->at[i], t.call->inputs[i].data,
                    (size_t)bytes_of(l, p->inputs[i].tensor, t.call->inputs[i].dtype));
-    rc = start(t);
-    if (rc) { /* nothing may still write where the caller reads */
-        cudaStreamSynchronize(t.stream);
-        return rc;
-    }
-    if ((rc = check(cudaStreamSynchronize(t.stream), "running the model", t.err)))
+    if ((rc = start_in_order(t)))
         return rc;
     const finding *found = (const finding *)(l->mirror + l->found);
     if (found->code)
@@ -463,34 +374,38 @@ static int32_t run_in(const task &t)
     return RNNRT_OK;
 }
 
-int32_t run_call(model *m, const row_source &rows, const rnnrt_call *call, int32_t carry, rnnrt_error *err)
+/* The caller's stream, or NULL. Whoever captures it wants our work in a graph of his own, where it would use a lane that
+ * is not his. */
+static int32_t stream_of(const rnnrt_call *call, cudaStream_t *stream, rnnrt_error *err)
 {
-    int32_t rc = usable(m, err);
-    device_guard guard;
-    if (rc || (rc = guard.enter(m->gpu.device, err)))
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    *stream = RNNRT_HAS(call, rnnrt_call, stream) ? (cudaStream_t)call->stream : NULL;
+    if (!*stream)
+        return RNNRT_OK;
+    const int32_t rc = check(cudaStreamIsCapturing(*stream, &status), "asking for the stream", err);
+    if (rc || status == cudaStreamCaptureStatusNone)
         return rc;
-    lane *l = take(m, call->symbols, err);
-    if (!l)
-        return failed(m, err);
-    cudaStream_t stream = l->stream;
-    if (RNNRT_HAS(call, rnnrt_call, stream) && call->stream)
-        stream = (cudaStream_t)call->stream;
-    if ((rc = run_in({m, l, call, &rows, carry, stream, err})))
-        rc = failed(m, err);
-    give_back(m, l);
-    return rc;
+    return fail(err, RNNRT_EDEVICE, "this stream is being captured into a CUDA graph; call the model before or after, or give "
+                                    "another stream=");
 }
 
-int32_t lane_reserve(model *m, const int64_t *symbols, rnnrt_error *err)
+int32_t run_call(model *m, const row_source &rows, const rnnrt_call *call, int32_t carry, rnnrt_error *err)
 {
-    lane *l = lane_create(m, err);
+    const rnnrt_plan *p = &m->program->plan;
+    cudaStream_t stream;
+    int32_t rc = usable(m, err);
+    device_guard guard;
+    if (rc || (rc = check_buffers(m, call, err)) || (rc = guard.enter(m->gpu.device, err)) || (rc = stream_of(call, &stream, err)))
+        return rc ? failed(m, err) : RNNRT_OK;
+    int32_t later = stream && !m->finds && !rows.chunks && !timed(call);
+    for (int64_t i = 0; i < p->n_inputs + p->n_outputs; i++)
+        later &= on_device(i < p->n_inputs ? &call->inputs[i] : &call->outputs[i - p->n_inputs]);
+    lane *l = lane_take(m, call->symbols, stream, err);
     if (!l)
-        return err->code;
-    const int32_t rc = rnnrt_workspace_bind(m->program, l->ws, symbols, err);
-    if (rc)
-        lane_free(l);
-    else
-        give_back(m, l);
+        return failed(m, err);
+    if ((rc = run_in({m, l, call, &rows, carry, stream ? stream : l->stream, later, 0, err})))
+        rc = failed(m, err);
+    lane_give_back(m, l);
     return rc;
 }
 

@@ -13,6 +13,7 @@ int32_t fail(rnnrt_error *err, int32_t code, const char *text, ...)
     va_start(arguments, text);
     vsnprintf(err->msg, sizeof err->msg, text, arguments);
     va_end(arguments);
+    err->device_code = 0;
     return rnnrt_fail(err, code, -1, 0, 0);
 }
 
@@ -21,10 +22,25 @@ int32_t check(cudaError_t e, const char *what, rnnrt_error *err)
     if (e == cudaSuccess)
         return RNNRT_OK;
     cudaGetLastError(); /* an error that is not sticky is not there for the next call */
-    err->device_code = (int32_t)e;
     if (e == cudaErrorMemoryAllocation)
-        return fail(err, RNNRT_ENOMEM, "the GPU has no memory left (%s)", what);
-    return fail(err, RNNRT_EDEVICE, "%s: %s (CUDA error %d)", what, cudaGetErrorString(e), (int)e);
+        fail(err, RNNRT_ENOMEM, "the GPU has no memory left (%s)", what);
+    else
+        fail(err, RNNRT_EDEVICE, loses_context((int32_t)e) ? "%s: %s (CUDA error %d), here or in work queued before; the GPU is "
+                                 "lost to this process: restart it, and look for the cause with compute-sanitizer"
+                                 : "%s: %s (CUDA error %d)", what, cudaGetErrorString(e), (int)e);
+    err->device_code = (int32_t)e;
+    return err->code;
+}
+
+int loses_context(int32_t code)
+{
+    switch (code) {
+    case cudaErrorCudartUnloading: case cudaErrorIllegalAddress: case cudaErrorLaunchFailure: case cudaErrorUnknown:
+    case 214: case 220: /* memory or NVLink that fails uncorrectably */
+    case 702: case 709: case 710: /* a launch that took too long, a context that was destroyed, an assertion */
+    case 714: case 715: case 716: case 717: case 718: return 1; /* hardware stack, instruction, alignment, address space, pc */
+    default: return 0;
+    }
 }
 
 /* Cause and remedy of a failed first call. */
@@ -43,6 +59,9 @@ static int32_t explain(cudaError_t e, rnnrt_error *err)
                     have, have_minor, need, need_minor);
     if (e == cudaErrorNoDevice || e == cudaSuccess)
         return fail(err, RNNRT_EDEVICE, "no CUDA device is visible; check nvidia-smi and CUDA_VISIBLE_DEVICES");
+    if (e == cudaErrorInitializationError)
+        return fail(err, RNNRT_EDEVICE, "CUDA does not start: %s (error 3); a child of fork() cannot use it once its parent has: "
+                                        "start workers with the method 'spawn'", cudaGetErrorString(e));
     return fail(err, RNNRT_EDEVICE, "CUDA does not start: %s (error %d)", cudaGetErrorString(e), (int)e);
 }
 
@@ -96,13 +115,26 @@ device_guard::~device_guard()
         cudaSetDevice(before);
 }
 
+/* Why this thread last got no memory: the heap's callers say ENOMEM whatever it was. */
+static thread_local cudaError_t refused;
+
 static void *device_alloc(size_t bytes)
 {
     void *p = NULL;
-    if (cudaMalloc(&p, bytes ? bytes : 64) == cudaSuccess)
+    refused = cudaMalloc(&p, bytes ? bytes : 64);
+    if (refused == cudaSuccess)
         return p;
     cudaGetLastError();
     return NULL;
+}
+
+int32_t why_no_memory(rnnrt_error *err)
+{
+    const cudaError_t e = refused;
+    if (err->code == RNNRT_ENOMEM && e != cudaSuccess && e != cudaErrorMemoryAllocation)
+        check(e, "taking memory", err);
+    refused = cudaSuccess;
+    return err->code;
 }
 
 static void device_release(void *memory)

@@ -13,6 +13,23 @@ struct grid_shape {
     bool cooperative;    /* all blocks at once, or the launch fails */
 };
 
+/* Kernels may ask for more shared memory and larger clusters only once they were allowed to. The allowance belongs to the
+ * kernel, for all threads: always the device's whole, so that nobody takes away what another is about to launch with. */
+template <class... P> static inline cudaError_t launch_allowed(void (*kernel)(P...), const grid_shape &s)
+{
+    if (s.shared > 48u << 10) {
+        int device = 0, most = 0;
+        cudaError_t e = cudaGetDevice(&device);
+        if (!e)
+            e = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+        if (!e)
+            e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+        if (e)
+            return e;
+    }
+    return s.cluster > 8 ? cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) : cudaSuccess;
+}
+
 template <class... P, class... A>
 static inline cudaError_t launch_shaped(void (*kernel)(P...), const grid_shape &s, cudaStream_t stream, A &&...args)
 {
@@ -33,12 +50,8 @@ static inline cudaError_t launch_shaped(void (*kernel)(P...), const grid_shape &
         attrs[c.numAttrs].val.clusterDim.y = 1;
         attrs[c.numAttrs++].val.clusterDim.z = 1;
     }
-    if (s.shared > 48u << 10)
-        if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)s.shared))
-            return e;
-    if (s.cluster > 8)
-        if (cudaError_t e = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1))
-            return e;
+    if (cudaError_t e = launch_allowed(kernel, s))
+        return e;
     return cudaLaunchKernelEx(&c, kernel, static_cast<A &&>(args)...);
 }
 

@@ -16,7 +16,10 @@ int32_t rnnrt_cuda_device_alloc(int32_t device, int64_t bytes, void **out, rnnrt
     if (rc)
         return rc;
     *out = device_heap.alloc((size_t)bytes);
-    return *out ? RNNRT_OK : rnnrt_fail(err, RNNRT_ENOMEM, -1, bytes, 0);
+    if (*out)
+        return RNNRT_OK;
+    rnnrt_fail(err, RNNRT_ENOMEM, -1, bytes, 0);
+    return why_no_memory(err);
 }
 
 /* cudaFree waits for what is queued */
@@ -53,7 +56,9 @@ int32_t rnnrt_cuda_copy(int32_t device, void *to, int32_t to_place, const void *
     const cudaMemcpyKind kind = there ? (here ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice)
                                       : (here ? cudaMemcpyDeviceToHost : cudaMemcpyHostToHost);
     rc = check(cudaMemcpyAsync(to, from, (size_t)bytes, kind, (cudaStream_t)stream), "a copy", err);
-    return rc || stream ? rc : check(cudaStreamSynchronize(0), "a copy", err);
+    if (rc || (stream && to_place != RNNRT_ON_CPU && from_place != RNNRT_ON_CPU))
+        return rc;
+    return check(cudaStreamSynchronize((cudaStream_t)stream), "a copy", err); /* nobody can order the host's own memory */
 }
 
 int32_t rnnrt_cuda_stream_wait(int32_t device, void *waiter, void *before, rnnrt_error *err)

@@ -1,5 +1,5 @@
 /* A model on a device: the host's checked program, its packed weights uploaded once. */
-#include "plugin.cuh"
+#include "lanes.cuh"
 
 extern "C" {
 #include "entries.h"
@@ -17,22 +17,17 @@ int32_t usable(model *m, rnnrt_error *err)
                                         "workers with the method 'spawn'");
     const int32_t dead = __atomic_load_n(&m->dead, __ATOMIC_RELAXED);
     if (dead) {
+        fail(err, RNNRT_EDEVICE, "the GPU was lost to this process by an earlier error: %s (CUDA error %d); restart it, and look "
+                                 "for the cause with compute-sanitizer", cudaGetErrorString((cudaError_t)dead), (int)dead);
         err->device_code = dead;
-        return fail(err, RNNRT_EDEVICE, "the GPU context was lost by an earlier error (%s); restart the process",
-                    cudaGetErrorString((cudaError_t)dead));
+        return RNNRT_EDEVICE;
     }
     return RNNRT_OK;
 }
 
-/* Errors after which every later call fails, whatever it does. */
-static int loses_context(int32_t code)
-{
-    return code == cudaErrorIllegalAddress || code == cudaErrorLaunchFailure || (code >= 710 && code <= 719)
-        || code == cudaErrorCudartUnloading || code == cudaErrorUnknown;
-}
-
 int32_t failed(model *m, rnnrt_error *err)
 {
+    why_no_memory(err);
     if (err->code == RNNRT_EDEVICE && loses_context(err->device_code))
         __atomic_store_n(&m->dead, err->device_code, __ATOMIC_RELAXED);
     return err->code;
@@ -100,6 +95,8 @@ static int32_t create(const rnnrt_plan *plan, const rnnrt_model_options *opt, mo
         return rc;
     if (packing_failed())
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
+    for (int64_t i = 0; i < plan->n_ops; i++)
+        m->finds |= plan->ops[i].kind == RNNRT_OP_EMBEDDING || plan->ops[i].kind == RNNRT_OP_CATEGORY_ENCODING;
     for (int64_t i = 0; i < plan->n_states; i++)
         m->restarts |= plan->states[i].restart != 0;
     return upload(m, err);
@@ -120,7 +117,7 @@ extern "C" int32_t rnnrt_cuda_model_create(const rnnrt_plan *plan, const rnnrt_m
     const int32_t rc = create(plan, opt, m, err);
     if (rc) {
         release(m);
-        return rc;
+        return why_no_memory(err);
     }
     *out = (rnnrt_model *)m;
     return RNNRT_OK;

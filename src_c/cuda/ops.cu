@@ -99,7 +99,8 @@ static int32_t run_on_device(const rnnrt_run *run, const rnnrt_op *op)
     r.stream = context->stream;
     r.gpu = &context->m->gpu;
     r.context = context;
-    return entry_of(op->desc->kind)->run(r, op);
+    const int32_t rc = entry_of(op->desc->kind)->run(r, op);
+    return rc || !run->op_ns ? rc : check(cudaStreamSynchronize(r.stream), "timing an op", run->err);
 }
 
 /* the host's checks, the device's scratch */

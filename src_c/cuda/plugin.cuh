@@ -21,6 +21,10 @@ namespace rnnrt_cuda {
 int32_t fail(rnnrt_error *err, int32_t code, const char *text, ...);
 /* RNNRT_OK, or RNNRT_EDEVICE (RNNRT_ENOMEM for a failed allocation) with CUDA's own words. */
 int32_t check(cudaError_t e, const char *what, rnnrt_error *err);
+/* An error after which every later call fails, whatever it does. */
+int loses_context(int32_t code);
+/* After a failure: where the heap gave nothing for another reason than want of memory, that reason. The code of err. */
+int32_t why_no_memory(rnnrt_error *err);
 
 /* ---- devices ---- */
 typedef struct device_facts {
@@ -67,6 +71,7 @@ struct model {
     char *weights;               /* what the ops' prepare functions made, on the device */
     int64_t weight_bytes;
     int32_t restarts;            /* some state starts anew on each call */
+    int32_t finds;               /* some op may find a wrong value on the device */
     pid_t owner;
     lane *free_lanes;            /* under the host's lock */
     int64_t n_free;
@@ -119,22 +124,8 @@ const rnnrt_op_class *const *device_classes();
 /* RNNRT_OK, or RNNRT_EUNSUPPORTED with the first op and why. */
 int32_t supports(const rnnrt_plan *plan, rnnrt_error *err);
 
-/* ---- calls (calls.cu) ---- */
-/* Where a call runs: a workspace, a stream, a block for what goes in and comes out, the graph of its last shape. */
-struct lane {
-    lane *next;
-    rnnrt_workspace *ws;
-    cudaStream_t stream;
-    char *io, *mirror;           /* on the device; page-locked on the host */
-    int64_t io_bytes, mirror_bytes;
-    int64_t *at;                 /* offset in io of each input, then of each output; -1: the caller's own device memory */
-    int64_t addresses, found, first_out, end; /* offsets in io */
-    int32_t small;               /* all of io goes through the mirror, in one copy each way */
-    int64_t *key;                /* what the graph was made for: symbols, carry, dtypes of the inputs */
-    int64_t key_length;
-    int32_t repeats;             /* calls in a row with this key; a graph is worth making from the second on */
-    cudaGraphExec_t graph;
-};
+/* ---- calls (calls.cu) and the lanes that they run in (lanes.cuh) ---- */
+struct tail;
 
 /* State rows on the device of a session (first + i * stride) or a pool (chunks, rows); neither: from zero, kept nowhere. */
 struct row_source {
@@ -143,6 +134,7 @@ struct row_source {
     char *const *chunks;
     const int64_t *rows;
     int32_t log2_rows;
+    tail *order;                 /* of the calls on these rows, where not all of them are waited for */
 };
 
 int32_t run_call(model *m, const row_source &rows, const rnnrt_call *call, int32_t carry, rnnrt_error *err);

@@ -1,5 +1,5 @@
 /* Sessions and pools: rows of state on the device, in exactly the host's layout, so that a snapshot moves between them. */
-#include "plugin.cuh"
+#include "lanes.cuh"
 
 extern "C" {
 #include "entries.h"
@@ -16,6 +16,7 @@ struct rnnrt_session {
     char busy;                   /* atomic */
     int64_t n_rows;
     char *rows;
+    tail order;                  /* calls that returned before they were done */
 };
 
 /* A chunk of a pool holds as many rows as fit here, a power of two, so that growing moves nothing. */
@@ -80,7 +81,8 @@ int32_t rnnrt_cuda_session_create(rnnrt_model *model_, int64_t rows, rnnrt_sessi
     rnnrt_session *s = (rnnrt_session *)rnnrt_alloc_zero(sizeof *s);
     if (!s || !(s->rows = zeroed((size_t)bytes))) {
         rnnrt_free(s);
-        return rnnrt_fail(err, RNNRT_ENOMEM, -1, bytes, 0);
+        rnnrt_fail(err, RNNRT_ENOMEM, -1, bytes, 0);
+        return failed(m, err);
     }
     retain(m);
     s->m = m;
@@ -93,7 +95,12 @@ void rnnrt_cuda_session_release(rnnrt_session *s)
 {
     if (!s)
         return;
-    free_on_device(s->m, s->rows);
+    rnnrt_error unused = {};
+    device_guard guard;
+    if (s->m->owner == getpid() && !guard.enter(s->m->gpu.device, &unused)) {
+        tail_free(&s->order);
+        device_heap.release(s->rows);
+    }
     release(s->m);
     rnnrt_free(s);
 }
@@ -113,7 +120,7 @@ int32_t rnnrt_cuda_session_run(rnnrt_session *s, const rnnrt_call *call, rnnrt_e
     if (call->symbols[0] != s->n_rows)
         rc = rnnrt_fail(err, RNNRT_ESHAPE, -1, call->symbols[0], s->n_rows);
     else
-        rc = run_call(s->m, {s->rows, s->m->program->plan.row_bytes, NULL, NULL, 0}, call, 1, err);
+        rc = run_call(s->m, {s->rows, s->m->program->plan.row_bytes, NULL, NULL, 0, &s->order}, call, 1, err);
     let_go(s);
     return rc;
 }
@@ -128,6 +135,8 @@ static int32_t move_rows(rnnrt_session *s, int64_t first, int64_t count, void *o
     const int64_t row = s->m->program->plan.row_bytes;
     device_guard guard;
     rc = enter(s->m, &guard, err);
+    if (!rc && (rc = tail_wait(&s->order, err)))
+        rc = failed(s->m, err);
     if (!rc && count > 0 && row > 0) {
         if (out)
             rc = check(cudaMemcpy(out, s->rows + first * row, (size_t)(count * row), cudaMemcpyDeviceToHost), "reading states", err);
@@ -233,7 +242,8 @@ int32_t rnnrt_cuda_pool_reserve(rnnrt_pool *p, int64_t rows, rnnrt_error *err)
     device_guard guard;
     int32_t rc = enter(p->m, &guard, err);
     while (!rc && p->n_chunks << p->log2_rows < rows)
-        rc = add_chunk(p, err);
+        if ((rc = add_chunk(p, err)))
+            rc = failed(p->m, err);
     return rc;
 }
 
@@ -259,7 +269,7 @@ int32_t rnnrt_cuda_pool_run(rnnrt_pool *p, const int64_t *rows, const rnnrt_call
     if (rc)
         return rc;
     chunk_table *t = __atomic_load_n(&p->chunks, __ATOMIC_ACQUIRE);
-    return run_call(p->m, {NULL, 0, t->chunk(), rows, p->log2_rows}, call, 1, err);
+    return run_call(p->m, {NULL, 0, t->chunk(), rows, p->log2_rows, NULL}, call, 1, err);
 }
 
 /* Rows that follow each other in their chunk move together. */

@@ -16,6 +16,8 @@ struct entry { const char *name; int64_t value; } table[SETTINGS] = {
     {"arch", 90},
     {"memory", (int64_t)4 << 30},
     {"fail_after", -1},        /* so many allocations succeed, then one fails; -1: none */
+    {"fault_after", -1},       /* so many launches run, then one breaks the device; below 0: none */
+    {"fault", 700},            /* with this error */
     {"late", 50},              /* of 100 operations on a stream, how many wait until somebody needs them */
 };
 
@@ -29,6 +31,7 @@ const struct { cudaError_t code; const char *name, *text; } errors[] = {
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorCooperativeLaunchTooLarge, "cudaErrorCooperativeLaunchTooLarge", "too many blocks in cooperative launch"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported", "operation not permitted when stream is capturing"},

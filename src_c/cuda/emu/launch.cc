@@ -9,7 +9,7 @@ namespace emu {
 namespace {
 
 struct kernel_attribute { const void *kernel; cudaFuncAttribute a; int value; };
-std::vector<kernel_attribute> attributes; /* the newest first */
+std::vector<kernel_attribute> attributes;
 
 int attribute(const void *kernel, cudaFuncAttribute a, int otherwise)
 {
@@ -42,7 +42,7 @@ cudaError_t shape(const cudaLaunchConfig_t *c, const void *kernel, launch *l)
     if (!size || g.x % k.x || g.y % k.y || g.z % k.z ||
         (size > 1 && (p.major < 9 || size > (attribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 0) ? 16u : 8u))))
         return cudaErrorInvalidConfiguration;
-    if (l->shared > (size_t)attribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)p.sharedMemPerBlock))
+    if (l->shared > p.sharedMemPerBlockOptin || l->shared > (size_t)attribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)p.sharedMemPerBlock))
         return cudaErrorInvalidValue;
     int fit = 0;
     e = occupancy(&fit, (int)threads, l->shared);
@@ -63,7 +63,10 @@ cudaError_t enqueue_launch(const cudaLaunchConfig_t *c, const void *kernel, std:
     auto held = std::make_shared<std::function<void()>>(std::move(body));
     return enqueue(c->stream, [l, held]() mutable {
         l.body = held.get();
-        if (!run_launch(l))
+        int64_t &left = setting_ref(FAULT_AFTER);
+        if (left-- == 0)
+            broken = (cudaError_t)setting(FAULT);
+        else if (!run_launch(l))
             broken = cudaErrorLaunchFailure;
     });
 }
@@ -77,7 +80,12 @@ cudaError_t func_attribute(const void *kernel, cudaFuncAttribute a, int value)
         return e;
     if (a == cudaFuncAttributeMaxDynamicSharedMemorySize && (size_t)value > p.sharedMemPerBlockOptin)
         return fail(cudaErrorInvalidValue);
-    attributes.insert(attributes.begin(), {kernel, a, value});
+    for (auto &x : attributes)
+        if (x.kernel == kernel && x.a == a) {
+            x.value = value;
+            return cudaSuccess;
+        }
+    attributes.push_back({kernel, a, value});
     return cudaSuccess;
 }
 

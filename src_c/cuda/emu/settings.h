@@ -9,7 +9,7 @@
 
 namespace emu {
 
-enum setting_id { SEED, DEVICES, SMS, ARCH, MEMORY, FAIL_AFTER, LATE, SETTINGS };
+enum setting_id { SEED, DEVICES, SMS, ARCH, MEMORY, FAIL_AFTER, FAULT_AFTER, FAULT, LATE, SETTINGS };
 int64_t setting(setting_id id);
 int64_t &setting_ref(setting_id id);
 

@@ -58,14 +58,23 @@ void run_one(CUstream_st *s)
 {
     work w = std::move(s->queue.front());
     s->queue.pop_front();
+    s->running = true;
     if (!broken)
         w();
+    s->running = false;
 }
 
+/* To its end, while others that may move on do so now and then. */
 void drain(CUstream_st *s)
 {
-    while (!s->queue.empty())
+    while (!s->queue.empty()) {
         run_one(s);
+        if (streams().size() > 1 && emu::setting(emu::LATE) && chance.below(3) == 0) {
+            CUstream_st *other = streams()[chance.below((unsigned)streams().size())];
+            if (!other->running && !other->queue.empty())
+                run_one(other);
+        }
+    }
 }
 
 void drain_blocking()
@@ -96,9 +105,10 @@ cudaError_t add(CUstream_st *s, work w)
     chance.s ^= (uint64_t)emu::setting(emu::SEED) * 0x9E3779B97F4A7C15u;
     if (!chance.s)
         chance.s = 1;
-    if ((int64_t)chance.below(100) >= emu::setting(emu::LATE))
+    const int64_t late = emu::setting(emu::LATE); /* at 100 nothing moves by itself */
+    if ((int64_t)chance.below(100) >= late)
         drain(s);
-    else if (!streams().empty() && chance.below(8) == 0) /* or another stream moves on */
+    else if (late < 100 && !streams().empty() && chance.below(8) == 0) /* or another stream moves on */
         drain(streams()[chance.below((unsigned)streams().size())]);
     return cudaSuccess;
 }
@@ -334,7 +344,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
     locked guard(big_lock());
-    return broken ? fail(broken) : !e->at || e->at->done ? cudaSuccess : cudaErrorNotReady;
+    if (e->at && !e->at->done && is(e->at->stream) && !e->at->stream->queue.empty() && chance.below(2))
+        run_one(e->at->stream);
+    return broken ? fail(broken) : !e->at || e->at->done ? cudaSuccess : fail(cudaErrorNotReady);
 }
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b)
 {
@@ -345,6 +357,33 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b)
         return cudaErrorNotReady;
     *ms = (float)(b->at->ms - a->at->ms);
     return cudaSuccess;
+}
+
+/* ---- for tests: a caller's streams ---- */
+#define TEST extern "C" __attribute__((visibility("default")))
+TEST void *rnnrt_emu_stream_create(int blocking)
+{
+    cudaStream_t s = nullptr;
+    cudaStreamCreateWithFlags(&s, blocking ? cudaStreamDefault : cudaStreamNonBlocking);
+    return s;
+}
+TEST int rnnrt_emu_stream_destroy(void *s) { return cudaStreamDestroy((cudaStream_t)s); }
+TEST int rnnrt_emu_stream_sync(void *s) { return cudaStreamSynchronize((cudaStream_t)s); }
+/* Pieces of work that wait on it. */
+TEST int64_t rnnrt_emu_stream_pending(void *s)
+{
+    locked guard(big_lock());
+    return (int64_t)((cudaStream_t)s)->queue.size();
+}
+/* 1: captures into a graph from now on; 0: no longer, and the graph is dropped. */
+TEST int rnnrt_emu_stream_capture(void *s, int begin)
+{
+    if (begin)
+        return cudaStreamBeginCapture((cudaStream_t)s, cudaStreamCaptureModeGlobal);
+    cudaGraph_t g = nullptr;
+    const cudaError_t e = cudaStreamEndCapture((cudaStream_t)s, &g);
+    delete g;
+    return e;
 }
 
 /* ---- graphs: the list of what was said while the stream was captured ---- */
