@@ -169,9 +169,9 @@ typedef struct rnnrt_call {
     /* A stream of the caller's (CUDA: a cudaStream_t; 1 the legacy default one, 2 the thread's): the call's work is
      * queued there, behind what is queued already, and where all buffers lie on the device the call may return
      * before it is done; whoever reads on that stream afterwards sees it. Buffers of the host are read and written
-     * before it returns. NULL: everything is done when the call returns. What a call can fail by is found before
-     * it returns in either case. Calls of one session on different streams keep their order, and reading its rows
-     * waits for them. */
+     * before it returns. NULL: everything is done when the call returns. What a call can find wrong with its values is
+     * found before it returns in either case; what the device reports late is the error of a later call. Calls of
+     * one session on different streams keep their order, and reading its rows waits for them. */
     void *stream;
     int64_t *op_ns;               /* by op: nanoseconds spent in it are added, where the backend can; NULL: not asked for */
 } rnnrt_call;
