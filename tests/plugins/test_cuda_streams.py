@@ -294,8 +294,6 @@ def test_after_a_lost_device_everything_says_so_and_nothing_hangs(machine, fault
         for _ in range(2):
             with pytest.raises((BackendError, BatchError), match=rf"CUDA error {fault}\).*restart it"):
                 call()
-    del session, pool, model, other, given
-    gc.collect()
 
 
 # ---- interrupts ----
