@@ -21,8 +21,13 @@
 extern __shared__ __align__(16) unsigned char rnnrt_dynamic_shared[];
 #define SHARED(T, name) __shared__ T name
 #define DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(rnnrt_dynamic_shared)
+#ifdef __CUDA_ARCH__
 #define RNNRT_SM90 (__CUDA_ARCH__ >= 900)
 #define RNNRT_SM80 (__CUDA_ARCH__ >= 800)
+#else /* the host's half of a compilation reads kernels too */
+#define RNNRT_SM90 0
+#define RNNRT_SM80 0
+#endif
 #define RNNRT_PRAGMA(x) _Pragma(#x)
 #define UNROLL RNNRT_PRAGMA(unroll)
 #define UNROLL_BY(n) RNNRT_PRAGMA(unroll n)
