@@ -40,27 +40,33 @@ def stream_number(stream: Any) -> int:
     return int(stream) or LEGACY
 
 
-def _known_stream(x: Any) -> int | None:
-    """The stream that the array's own library is queueing on, None where it does not tell."""
+def _known_stream(x: Any) -> tuple[int, Any] | None:
+    """The stream that the array's own library is queueing on, with the object that keeps it; None: it does not tell."""
     library = sys.modules.get(type(x).__module__.partition(".")[0])
     if isinstance(x, native.DeviceArray):
-        return x.stream or None
-    if library is not None and library.__name__ == "torch":
-        return stream_number(library.cuda.current_stream(x.device))
-    if library is not None and library.__name__ == "cupy":
-        return stream_number(library.cuda.get_current_stream())
+        return (x.stream, x.stream_owner) if x.stream else None
+    if library is not None and library.__name__ in ("torch", "cupy"):
+        torch = library.__name__ == "torch"
+        current = library.cuda.current_stream(x.device) if torch else library.cuda.get_current_stream()
+        return stream_number(current), current
+    told = _told_stream(x)
+    return (told, None) if told else None
+
+
+def _told_stream(x: Any) -> int | None:
+    """The one of ``__cuda_array_interface__``."""
     told = getattr(x, "__cuda_array_interface__", None)
     return stream_number(told["stream"]) if told and told.get("stream") else None
 
 
-def _choose_stream(placed: list[Any], given: Any) -> tuple[int, bool]:
-    """(number, whether the arrays' owners queue on it too)."""
+def _choose_stream(placed: list[Any], given: Any) -> tuple[int, Any, bool]:
+    """(number, what keeps the stream or None, whether the arrays' owners queue on it too)."""
     known = [_known_stream(x) for x in placed]
     if given is not None:
-        number = stream_number(given)
+        number, keeper = stream_number(given), None if isinstance(given, (int, np.integer)) else given
     else:
-        number = next((k for k in known if k is not None), LEGACY)
-    return number, all(k == number for k in known)
+        number, keeper = next((k for k in known if k is not None), (LEGACY, None))
+    return number, keeper, all(k is not None and k[0] == number for k in known)
 
 
 def _lend(what: str, x: Any, model: Model, stream: int) -> native.Lent:
@@ -75,6 +81,8 @@ def _lend(what: str, x: Any, model: Model, stream: int) -> native.Lent:
         )
     try:
         lent = native.lend(x, stream)
+        if not hasattr(x, "__dlpack__") and (before := _told_stream(x) or stream) != stream:
+            model.follow(stream, before)  # its owner leaves the waiting to us
     except Exception as e:  # whatever the other library raises
         raise ShapeError(f"{what}: its owner does not lend it ({type(e).__name__}: {e})") from e
     if not lent.dense:
@@ -89,7 +97,7 @@ def run_placed(
     placed = [v for v in (*(flat[k] for k in wanted), out) if place_of(v)]
     if not placed:
         raise BackendError("stream= is for arrays that lie on a GPU; these lie on the host")
-    number, sure = _choose_stream(placed, stream)
+    number, keeper, sure = _choose_stream(placed, stream)
     lent: list[native.Lent] = []
 
     def take(name: str, x: Any, dtype: str, accepts: Any, shape: Any, drop_time: bool = False) -> Any:
@@ -104,7 +112,7 @@ def run_placed(
     arrays, lengths = bind_inputs(model, flat, wanted, step, session is not None, take)
     bind_session(model, arrays, lengths, wanted, session)
     values = [lengths[s] for s in model.plan.symbols]
-    filled, given = _outputs(model, lengths, step, out, number, lent)
+    filled, given = _outputs(model, lengths, step, out, number, keeper, lent)
     (model if session is None else session).run_arrays(arrays, values, filled, number)
     if not sure:
         _keep(model, given, lent, number)
@@ -116,7 +124,7 @@ def run_placed(
 
 
 def _outputs(
-    model: Model, lengths: dict[str, int], step: bool, out: Any, stream: int, lent: list[native.Lent]
+    model: Model, lengths: dict[str, int], step: bool, out: Any, stream: int, keeper: Any, lent: list[native.Lent]
 ) -> tuple[list, list]:
     """(what the call fills, what its caller gets); an array of the caller's joins the lent ones."""
     if isinstance(out, np.ndarray):
@@ -127,7 +135,7 @@ def _outputs(
         shapes.append((sizes[0], *sizes[2:]) if step and o.per_step and len(sizes) > 1 else sizes)
     infos = model.plan.output_info
     if out is None:
-        made = [model.new_array(s, o.dtype, model.device, stream) for s, o in zip(shapes, infos)]
+        made = [model.new_array(s, o.dtype, model.device, stream, keeper) for s, o in zip(shapes, infos)]
         return made, made
     if len(shapes) != 1:
         raise ShapeError("out= is for models with one output")

@@ -160,6 +160,8 @@ cdef extern from "include/rnnrt.h" nogil:
         int32_t (*copy)(int32_t, void *, int32_t, const void *, int32_t, int64_t, void *, rnnrt_error *) noexcept nogil
         int32_t (*stream_wait)(int32_t, void *, void *, rnnrt_error *) noexcept nogil
         int32_t (*sync)(int32_t, void *, rnnrt_error *) noexcept nogil
+        int32_t (*stream_alloc)(int32_t, int64_t, void *, void **, rnnrt_error *) noexcept nogil
+        void (*stream_free)(int32_t, void *, void *) noexcept nogil
 
     const rnnrt_backend *rnnrt_cpu_backend()
     int32_t rnnrt_backend_open(const char *, const rnnrt_backend **, rnnrt_error *)

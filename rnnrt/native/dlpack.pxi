@@ -194,7 +194,8 @@ cdef class DeviceArray:
     model there, or :meth:`numpy`.
 
     ``stream`` is where it is made: whoever asks with a stream of his own waits for it there. The memory is freed when
-    neither this object nor anyone who took it holds it, and waits for what the device has queued.
+    neither this object nor anyone who took it holds it: behind what is queued on that stream, or, where others may have
+    used it elsewhere or the stream may be gone, when the device has done all that is queued.
 
     Attributes
     ----------
@@ -210,12 +211,18 @@ cdef class DeviceArray:
     cdef readonly object dtype
     cdef readonly str device
     cdef readonly size_t stream
+    cdef readonly object stream_owner # keeps the stream, where that is known
+    cdef bint elsewhere               # somebody may use it on another stream
     cdef object held                  # arrays that the work on the stream still reads
 
     def __dealloc__(self):
+        cdef bint ordered = not self.elsewhere and (self.stream_owner is not None or 0 < self.stream <= 2)
         if self.data != NULL:
             with nogil:
-                self.api.device_free(self.index, self.data)
+                if ordered and self.api.stream_free != NULL:
+                    self.api.stream_free(self.index, self.data, <void *>self.stream)
+                else:
+                    self.api.device_free(self.index, self.data)
 
     @property
     def ndim(self):
@@ -300,8 +307,12 @@ cdef class DeviceArray:
             raise BufferError("this array is not copied on its device")
         if stream == 0:
             raise ValueError("stream=0 may mean two streams; the legacy default one is 1, the thread's 2")
+        if stream is None:
+            stream = 1
+        if stream != self.stream:
+            self.elsewhere = True
         if stream != -1:
-            self._ready(<size_t>(1 if stream is None else stream))
+            self._ready(<size_t>stream)
         whole = max_version is not None and max_version[0] >= 1
         head = sizeof(DLManagedVersioned) if whole else sizeof(DLManaged)
         block = <char *>malloc(head + 2 * n * sizeof(int64_t) + 8)
@@ -341,6 +352,7 @@ cdef class DeviceArray:
         """Version 3: its stream is told, and whoever takes the array waits for it there."""
         if self.place != RNNRT_ON_CUDA:
             raise AttributeError("__cuda_array_interface__: not memory of CUDA")
+        self.elsewhere = True
         return {
             "shape": self.shape, "typestr": self.dtype.str, "data": (<size_t>self.data, False), "version": 3,
             "strides": None, "stream": self.stream or None,
@@ -348,8 +360,8 @@ cdef class DeviceArray:
 
 
 cdef object _new_array(const rnnrt_backend *api, int32_t index, int32_t place, tuple shape, str dtype, str device,
-                       size_t stream):
-    """A result on a device, its content undefined."""
+                       size_t stream, stream_owner):
+    """A result on a device, its content undefined. stream_owner: the stream lives as long as this object."""
     cdef DeviceArray y = DeviceArray.__new__(DeviceArray)
     cdef rnnrt_error err
     cdef int32_t rc
@@ -357,11 +369,14 @@ cdef object _new_array(const rnnrt_backend *api, int32_t index, int32_t place, t
     if api.device_alloc == NULL or api.device_free == NULL or api.copy == NULL or api.sync == NULL:
         raise BackendError(f"{device}: this plugin keeps no results there; a newer rnnrt-cuda does")
     y.api, y.index, y.place, y.shape, y.device, y.stream = api, index, place, shape, device, stream
-    y.dtype = cnp.dtype(dtype)
+    y.dtype, y.stream_owner = cnp.dtype(dtype), stream_owner
     nbytes = y.nbytes
     memset(&err, 0, sizeof(err))
     with nogil:
-        rc = api.device_alloc(index, nbytes, &y.data, &err)
+        if stream and api.stream_alloc != NULL:
+            rc = api.stream_alloc(index, nbytes, <void *>stream, &y.data, &err)
+        else:
+            rc = api.device_alloc(index, nbytes, &y.data, &err)
     if rc:
         y.data = NULL
         if err.code == RNNRT_ENOMEM:

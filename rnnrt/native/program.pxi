@@ -387,9 +387,22 @@ cdef class Program:
         """predict on arrays that the caller has checked: NumPy's, lent ones, DeviceArrays. stream: 0 waits for the end."""
         self._run_arrays(NULL, arrays, lengths, outs, stream)
 
-    def new_array(self, shape, str dtype, str device, size_t stream):
+    def new_array(self, shape, str dtype, str device, size_t stream, stream_owner=None):
         """A DeviceArray for a result, its content undefined."""
-        return _new_array(self.api, self.device_index, self.place, tuple(shape), dtype, device, stream)
+        return _new_array(self.api, self.device_index, self.place, tuple(shape), dtype, device, stream, stream_owner)
+
+    def follow(self, size_t stream, size_t before):
+        """What is queued on the stream from now on comes after all that is queued on the other so far."""
+        cdef rnnrt_error err
+        cdef int32_t rc
+        memset(&err, 0, sizeof(err))
+        with nogil:
+            if self.api.stream_wait != NULL:
+                rc = self.api.stream_wait(self.device_index, <void *>stream, <void *>before, &err)
+            else:
+                rc = self.api.sync(self.device_index, <void *>before, &err)
+        if rc:
+            self._fail(&err, None)
 
     def wait(self, size_t stream):
         """Until all that is queued on the stream is done."""

@@ -115,6 +115,8 @@ static const rnnrt_backend *table()
     t.copy = rnnrt_cuda_copy;
     t.stream_wait = rnnrt_cuda_stream_wait;
     t.sync = rnnrt_cuda_sync;
+    t.stream_alloc = rnnrt_cuda_stream_alloc;
+    t.stream_free = rnnrt_cuda_stream_free;
     return &t;
 }
 

@@ -374,15 +374,11 @@ static int32_t run_in(const task &t)
     return RNNRT_OK;
 }
 
-/* The caller's stream, or NULL. Whoever captures it wants our work in a graph of his own, where it would use a lane that
- * is not his. */
-static int32_t stream_of(const rnnrt_call *call, cudaStream_t *stream, rnnrt_error *err)
+/* Whoever captures a stream wants our work in a graph of his own, where it would use a lane that is not his. */
+int32_t refuse_captured(cudaStream_t stream, rnnrt_error *err)
 {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    *stream = RNNRT_HAS(call, rnnrt_call, stream) ? (cudaStream_t)call->stream : NULL;
-    if (!*stream)
-        return RNNRT_OK;
-    const int32_t rc = check(cudaStreamIsCapturing(*stream, &status), "asking for the stream", err);
+    const int32_t rc = check(cudaStreamIsCapturing(stream, &status), "asking for the stream", err);
     if (rc || status == cudaStreamCaptureStatusNone)
         return rc;
     return fail(err, RNNRT_EDEVICE, "this stream is being captured into a CUDA graph; call the model before or after, or give "
@@ -392,11 +388,13 @@ static int32_t stream_of(const rnnrt_call *call, cudaStream_t *stream, rnnrt_err
 int32_t run_call(model *m, const row_source &rows, const rnnrt_call *call, int32_t carry, rnnrt_error *err)
 {
     const rnnrt_plan *p = &m->program->plan;
-    cudaStream_t stream;
+    cudaStream_t stream = RNNRT_HAS(call, rnnrt_call, stream) ? (cudaStream_t)call->stream : NULL;
     int32_t rc = usable(m, err);
     device_guard guard;
-    if (rc || (rc = check_buffers(m, call, err)) || (rc = guard.enter(m->gpu.device, err)) || (rc = stream_of(call, &stream, err)))
-        return rc ? failed(m, err) : RNNRT_OK;
+    if (rc || (rc = check_buffers(m, call, err)) || (rc = guard.enter(m->gpu.device, err)))
+        return rc;
+    if (stream && (rc = refuse_captured(stream, err)))
+        return failed(m, err);
     int32_t later = stream && !m->finds && !rows.chunks && !timed(call);
     for (int64_t i = 0; i < p->n_inputs + p->n_outputs; i++)
         later &= on_device(i < p->n_inputs ? &call->inputs[i] : &call->outputs[i - p->n_inputs]);

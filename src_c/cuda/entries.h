@@ -27,5 +27,7 @@ int32_t rnnrt_cuda_copy(int32_t device, void *to, int32_t to_place, const void *
                         rnnrt_error *err);
 int32_t rnnrt_cuda_stream_wait(int32_t device, void *waiter, void *before, rnnrt_error *err);
 int32_t rnnrt_cuda_sync(int32_t device, void *stream, rnnrt_error *err);
+int32_t rnnrt_cuda_stream_alloc(int32_t device, int64_t bytes, void *stream, void **out, rnnrt_error *err);
+void rnnrt_cuda_stream_free(int32_t device, void *memory, void *stream);
 
 #endif

@@ -137,6 +137,8 @@ struct row_source {
     tail *order;                 /* of the calls on these rows, where not all of them are waited for */
 };
 
+/* RNNRT_OK where work may be queued on a caller's stream. */
+int32_t refuse_captured(cudaStream_t stream, rnnrt_error *err);
 int32_t run_call(model *m, const row_source &rows, const rnnrt_call *call, int32_t carry, rnnrt_error *err);
 void lane_free(lane *l);
 /* A lane bound for these sizes, kept for the calls that come. */

@@ -273,6 +273,10 @@ typedef struct rnnrt_backend {
     int32_t (*stream_wait)(int32_t device, void *waiter, void *before, rnnrt_error *err);
     /* Wait for a stream; NULL: for the whole device. */
     int32_t (*sync)(int32_t device, void *stream, rnnrt_error *err);
+    /* device_alloc and device_free in the order of a stream: there for what is queued on it from now on, gone behind what
+     * is queued on it so far; nobody waits. Memory of one may be freed by the other. */
+    int32_t (*stream_alloc)(int32_t device, int64_t bytes, void *stream, void **out, rnnrt_error *err);
+    void (*stream_free)(int32_t device, void *memory, void *stream);
 } rnnrt_backend;
 
 /* What a table of 1.0 holds; no table is shorter. */

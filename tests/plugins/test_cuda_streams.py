@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import signal
+from types import SimpleNamespace
 
 import emulated
 import numpy as np
@@ -115,6 +116,38 @@ def test_a_call_returns_before_it_is_done(machine):
         assert machine.pending(s) > 0 and np.isnan(_peek(y)).all(), "the call has waited"
         _close(y.numpy(), want)
         assert machine.pending(s) == 0
+
+
+def test_results_come_and_go_in_the_order_of_their_stream(machine):
+    """A loop that keeps nothing never waits, and what is freed is no longer used by then."""
+    graph, rng = _graph(), np.random.default_rng(3)
+    model, twin = model_of(*graph).to("cuda"), model_of(*graph).session(batch_size=2)
+    session, s = model.session(batch_size=2), machine.stream()
+    x = _draw(rng, 2, 2)
+    given, stream = _put(model, x, s), SimpleNamespace(cuda_stream=s)
+    live, pending = machine.get("live"), 0
+    for _ in range(5):
+        y = session.run(given, stream=stream)
+        want = twin.run(x)
+        assert machine.pending(s) > pending, "something has waited"
+        pending = machine.pending(s)
+    _close(y.numpy(), want)
+    assert y.stream_owner is stream
+    del y
+    machine.lib.rnnrt_emu_stream_sync(s)
+    assert machine.get("live") <= live + 8, "results are given back"
+
+
+def test_a_result_that_was_elsewhere_is_freed_when_all_is_done(machine):
+    graph = _graph()
+    model, x = model_of(*graph).to("cuda"), _draw(np.random.default_rng(4), 2, 2)
+    s, other = SimpleNamespace(cuda_stream=machine.stream()), machine.stream()
+    given = _put(model, x, s.cuda_stream)
+    y = model.predict(given, stream=s)
+    capsule = y.__dlpack__(stream=other)
+    assert machine.pending(other) > 0, "it waits there for the result"
+    del y, capsule
+    assert machine.pending(other) == machine.pending(s.cuda_stream) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)

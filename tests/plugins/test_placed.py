@@ -114,7 +114,10 @@ def test_the_interface_of_cuda_arrays(model, log):
     facts = y.__cuda_array_interface__
     assert (facts["shape"], facts["typestr"], facts["version"], facts["stream"]) == ((2, 4, 3), "<f4", 3, 5)
     z = model.predict(WithInterface(X))
-    assert log.stream == 1 and log.syncs == 0
+    assert log.stream == 1 and log.syncs == 0 and log.waits == 0
+    model.predict(WithInterface(X, stream=5), stream=6)
+    assert (log.waits, log.waiter, log.before) == (1, 6, 5), "its owner leaves the waiting to us"
+    log.waits = 0
     again = model.predict(y)  # a result as an input: on its own stream
     assert log.stream == 5 and log.waits == 0 and again.stream == 5
     assert z.stream == 1

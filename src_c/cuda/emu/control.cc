@@ -223,6 +223,7 @@ cudaError_t cudaDeviceGetAttribute(int *v, cudaDeviceAttr a, int d)
     case cudaDevAttrMaxBlocksPerMultiprocessor: *v = p.maxBlocksPerMultiProcessor; break;
     case cudaDevAttrCanMapHostMemory:
     case cudaDevAttrUnifiedAddressing:
+    case cudaDevAttrMemoryPoolsSupported:
     case cudaDevAttrCooperativeLaunch: *v = 1; break;
     case cudaDevAttrClusterLaunch: *v = p.major >= 9; break;
     default: return fail(cudaErrorInvalidValue);
