@@ -40,7 +40,8 @@ class TensorInfo:
 
 
 def _input_spec(i: InputInfo, plan: Plan) -> tuple:
-    return i.axes(plan.symbols), i.dtype, i.timed, sum(1 << DTYPES.index(d) for d in i.accepts), i.fixed_steps
+    accepts = sum(1 << DTYPES.index(d) for d in i.accepts)
+    return i.axes(plan.symbols), i.dtype, i.timed, accepts, i.fixed_steps, i.role == "state"
 
 
 def _output_spec(o: OutputInfo, plan: Plan) -> tuple:
@@ -97,7 +98,8 @@ class Model(native.Program):
             [_input_spec(i, plan) for i in plan.input_info],
             [_output_spec(o, plan) for o in plan.output_info],
             (kernels or backends.kernels_wanted()) if on_cpu else "",
-            self.graph.output_structure == 0,
+            self.graph.input_structure,
+            self.graph.output_structure,
             where.index,
             backends.MATH.index(math),
             threads if on_cpu else 1,

@@ -50,6 +50,7 @@ cdef class PoolCore:
     cdef int64_t n_spare, n_rows, room
     cdef readonly int64_t max_batch
     cdef bint fast                # one data input, and outputs of one size for each stream
+    cdef object idle              # what stands for state inputs in a call
     cdef int64_t in_numbers       # of one step of one stream
     cdef int in_rank
     cdef cnp.npy_intp in_dims[MAX_RANK]
@@ -66,7 +67,9 @@ cdef class PoolCore:
         self.program = program
         self.max_batch = max_batch
         self.rows = {}
-        self.fast = program.single and program.plan.streams and self._learn_shapes()
+        self.idle = program._idle(max_batch)
+        self.fast = program.data_input >= 0 and (program.n_in == 1 or self.idle is not None) \
+            and program.plan.streams and self._learn_shapes()
         if program.api.pool_create(program.model, max_batch, &self.pool, &err):
             program._fail(&err, None)
 
@@ -79,7 +82,7 @@ cdef class PoolCore:
     cdef bint _learn_shapes(self):
         """Shapes of one step of one stream; False where some length is not a constant."""
         cdef Program p = self.program
-        cdef IoSpec *s = &p.inputs[0]
+        cdef IoSpec *s = &p.inputs[p.data_input]
         cdef int i, k
         self.in_rank, self.in_numbers = 0, 1
         for i in range(s.rank):
@@ -372,7 +375,7 @@ cdef class PoolCore:
             return False
         t[0] = cnp.PyArray_TYPE(<cnp.ndarray>x)
         i = rt_dtype(t[0])
-        if i < 0 or not (self.program.inputs[0].accepts >> i) & 1 \
+        if i < 0 or not (self.program.inputs[self.program.data_input].accepts >> i) & 1 \
                 or cnp.PyArray_NDIM(<cnp.ndarray>x) != self.in_rank or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):
             return False
         for i in range(self.in_rank):
@@ -384,7 +387,8 @@ cdef class PoolCore:
                                dict errors) except -1:
         """Step streams of keys[lo:hi] in one batch; the position that it came to (dtypes of ids may differ)."""
         cdef Program p = self.program
-        cdef Part given
+        cdef Part given                           # of the data input
+        cdef Part ins[MAX_IO]
         cdef Part made[MAX_IO]
         cdef int64_t symbols[MAX_SYMBOLS]
         cdef int64_t *rows = <int64_t *>malloc(2 * sizeof(int64_t) * (hi - lo))
@@ -453,7 +457,13 @@ cdef class PoolCore:
                     made[k].stream = cnp.PyArray_NBYTES(<cnp.ndarray>y) // n
                     made[k].dtype = rt_dtype(p.outputs[k].dtype)
                     ys.append(y)
-                self._run(rows, symbols, 0, n, &given, made, failed, None)
+                for k in range(p.n_in):
+                    if k == p.data_input:
+                        ins[k] = given
+                    else:
+                        ins[k].data, ins[k].stream = <char *>cnp.PyArray_DATA(self.idle), 0
+                        ins[k].dtype = rt_dtype(p.inputs[k].dtype)
+                self._run(rows, symbols, 0, n, ins, made, failed, None)
                 for j in range(n):
                     key = <object>PyList_GET_ITEM(keys, places[j])
                     if failed and j in failed:

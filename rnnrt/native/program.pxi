@@ -4,6 +4,7 @@ cdef struct IoSpec:
     int dtype             # NumPy's number; of an input: what foreign arrays are cast to
     int rank
     bint timed            # axis 1 is the time that steps drop
+    bint state            # inputs: where a state starts; a session's calls do not take it
     int64_t fixed         # inputs: the time length that the file wrote, which binds predict; -1: none
     int64_t accepts       # inputs: bit set of rnnrt_dtype that may come as they are
     int kind[MAX_RANK]
@@ -21,13 +22,15 @@ cdef int _poll(void *context) noexcept nogil:
     return 0
 
 
-cdef int _read_spec(IoSpec *s, object axes, object dtype, bint timed, object accepts, object fixed) except -1:
+cdef int _read_spec(IoSpec *s, object axes, object dtype, bint timed, object accepts, object fixed,
+                    bint state) except -1:
     cdef int i
     if len(axes) > MAX_RANK:
         raise FormatError(f"rank {len(axes)} is more than {MAX_RANK}")
     s.dtype = cnp.dtype(dtype).num
     s.rank = len(axes)
     s.timed = timed
+    s.state = state
     s.accepts = accepts
     s.fixed = -1 if fixed is None else fixed
     for i in range(s.rank):
@@ -35,23 +38,33 @@ cdef int _read_spec(IoSpec *s, object axes, object dtype, bint timed, object acc
     return 0
 
 
+cdef bint _overlap(object x, object y) noexcept:
+    """Whether two dense arrays share bytes."""
+    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>y)
+    return a < b + cnp.PyArray_NBYTES(<cnp.ndarray>y) and b < a + cnp.PyArray_NBYTES(<cnp.ndarray>x)
+
+
 cdef class Program:
     """A plan compiled for a backend: packed weights and all. Immutable, shared by any number of threads.
 
-    plan is a ``rnnrt.planner.plan.Plan``. ``inputs`` holds (axes, dtype, timed, accepts,
-    fixed length or None) of each input, ``outputs`` (axes, dtype, timed), with axes a list of (kind, value).
+    plan is a ``rnnrt.planner.plan.Plan``. ``inputs`` holds (axes, dtype, timed, accepts, fixed length or None,
+    whether it is a state) of each input, ``outputs`` (axes, dtype, timed), with axes a list of (kind, value);
+    ``input_structure`` and ``output_structure`` are the graph's.
     """
 
     cdef const rnnrt_backend *api
     cdef rnnrt_model *model
     cdef int n_in, n_out, n_symbols
-    cdef bint single                  # one data input: the fast path is possible
+    cdef int data_input               # the one that a session's calls take; -1: several
+    cdef Form form, session_form      # of several inputs, in predict and in a session's calls
     cdef IoSpec inputs[MAX_IO]
     cdef IoSpec outputs[MAX_IO]
     cdef int64_t step_ns, row_ns      # estimate for one step of one row, and for each further row
     cdef readonly object plan
     cdef readonly str kernels
-    cdef object single_output         # the output structure is one array
+    cdef bint single_output           # the output structure is one array,
+    cdef bint flat_outputs            # or a list of all in order
     cdef dict hosts                   # op -> function of a class of the user's; None where there is none
     cdef readonly int device_index
     cdef readonly int place           # where its memory is: rnnrt_place
@@ -60,8 +73,8 @@ cdef class Program:
         self.api = NULL
         self.model = NULL
 
-    def __init__(self, Backend backend, plan, inputs, outputs, kernels, bint single_output, int device=0, int math=0,
-                 int threads=1):
+    def __init__(self, Backend backend, plan, inputs, outputs, kernels, input_structure, output_structure,
+                 int device=0, int math=0, int threads=1):
         cdef rnnrt_plan p
         cdef rnnrt_model_options opt
         cdef rnnrt_error err
@@ -82,14 +95,19 @@ cdef class Program:
         if self.n_in > MAX_IO or self.n_out > MAX_IO or self.n_symbols > MAX_SYMBOLS:
             raise FormatError(f"more than {MAX_IO} inputs, outputs or free lengths")
         for i in range(self.n_in):
-            axes, dtype, timed, accepts, fixed = inputs[i]
-            _read_spec(&self.inputs[i], axes, dtype, timed, accepts, fixed)
+            axes, dtype, timed, accepts, fixed, state = inputs[i]
+            _read_spec(&self.inputs[i], axes, dtype, timed, accepts, fixed, state)
         for i in range(self.n_out):
             axes, dtype, timed = outputs[i]
-            _read_spec(&self.outputs[i], axes, dtype, timed, 0, None)
+            _read_spec(&self.outputs[i], axes, dtype, timed, 0, None, False)
         self.hosts = {i: plan.hosts[i] for i in plan.hosts} or None
-        self.single = self.n_in == 1
-        self.single_output = single_output
+        names = [info.name for info in plan.input_info]
+        taken = [i for i in range(self.n_in) if not self.inputs[i].state]
+        self.data_input = taken[0] if len(taken) == 1 else -1
+        self.form = _form(input_structure, names, list(range(self.n_in)))
+        self.session_form = _form(input_structure, names, taken)
+        self.single_output = output_structure == 0
+        self.flat_outputs = output_structure == list(range(self.n_out))
         p.struct_size = sizeof(p)
         p.n_symbols = self.n_symbols
         keep = []
@@ -216,18 +234,18 @@ cdef class Program:
             self._fail(&err, interrupts, host)
         return 0
 
-    cdef bint _fits(self, IoSpec *s, object x, bint step, bint whole, int64_t *symbols, rnnrt_buffer *out):
+    cdef bint _fits(self, IoSpec *s, object x, bint drop_time, bint whole, int64_t *symbols, rnnrt_buffer *out):
         """Whether x can be used as it lies; binds symbols (preset to -1) and fills the buffer."""
         cdef int i, j = 0, t
         cdef int64_t n
         if not cnp.PyArray_CheckExact(x):
             return False
         t = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>x))
-        if t < 0 or not (s.accepts >> t) & 1 or cnp.PyArray_NDIM(<cnp.ndarray>x) != s.rank - (1 if step else 0) \
+        if t < 0 or not (s.accepts >> t) & 1 or cnp.PyArray_NDIM(<cnp.ndarray>x) != s.rank - drop_time \
                 or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):
             return False
         for i in range(s.rank):
-            if step and i == 1:
+            if drop_time and i == 1:
                 n = 1
             else:
                 n = cnp.PyArray_DIMS(<cnp.ndarray>x)[j]
@@ -282,19 +300,56 @@ cdef class Program:
         buf.device = 1
         return True
 
-    cdef object _fast(self, rnnrt_session *session, int64_t rows, object x, object out, bint step):
-        """The whole call where x is one array that fits as it lies; None: take the slow path."""
+    cdef list _gather(self, rnnrt_session *session, object x, object idle, bint step, int64_t *symbols,
+                      rnnrt_buffer *given):
+        """Buffers of several inputs, where all fit as they lie; the arrays, to be kept alive, or None."""
+        cdef Form form = self.form if session == NULL else self.session_form
+        cdef list flat
+        cdef int64_t steps = -1, n
+        cdef int i
+        flat = form.leaves(x)
+        if flat is None:
+            if session == NULL or self.data_input < 0:
+                return None
+            flat = [None] * self.n_in
+            flat[self.data_input] = x
+        for i in range(self.n_in):
+            if session != NULL and self.inputs[i].state:  # put into the rows at reset; C does not read it here
+                if idle is None:
+                    return None
+                given[i].data, given[i].dtype, given[i].device = cnp.PyArray_DATA(idle), rt_dtype(self.inputs[i].dtype), 1
+                continue
+            if not self._fits(&self.inputs[i], flat[i], step and self.inputs[i].timed, session == NULL, symbols, &given[i]):
+                return None
+            if session != NULL and not step and self.inputs[i].timed:
+                n = cnp.PyArray_DIMS(<cnp.ndarray>flat[i])[1]
+                if steps >= 0 and n != steps:
+                    return None
+                steps = n
+        return flat
+
+    cdef object _fast(self, rnnrt_session *session, int64_t rows, object x, object out, bint step, object idle=None):
+        """The whole call where each input is an array that fits as it lies; None: take the slow path.
+
+        idle: zeros for the state inputs of a session of a model that has some.
+        """
         cdef int64_t symbols[MAX_SYMBOLS]
-        cdef rnnrt_buffer given
+        cdef rnnrt_buffer given[MAX_IO]
         cdef rnnrt_buffer made[MAX_IO]
         cdef rnnrt_call call
         cdef int i
-        cdef object y = None, results = None
-        if not self.single:
-            return None
+        cdef object y = None
+        cdef list results = None, leaves = None
         for i in range(self.n_symbols):
             symbols[i] = -1
-        if not self._fits(&self.inputs[0], x, step, session == NULL, symbols, &given) or (rows >= 0 and symbols[0] != rows):
+        if self.n_in == 1:
+            if not self._fits(&self.inputs[0], x, step and self.inputs[0].timed, session == NULL, symbols, given):
+                return None
+        else:
+            leaves = self._gather(session, x, idle, step, symbols, given)
+            if leaves is None:
+                return None
+        if rows >= 0 and symbols[0] != rows:
             return None
         for i in range(self.n_symbols):
             if symbols[i] < 0:
@@ -303,9 +358,13 @@ cdef class Program:
             if not self.single_output or not self._usable_out(&self.outputs[0], step, symbols, out, &made[0]):
                 return None
             # the kernels read inputs after they have begun to write outputs
-            if <char *>made[0].data < <char *>given.data + cnp.PyArray_NBYTES(<cnp.ndarray>x) \
-                    and <char *>given.data < <char *>made[0].data + cnp.PyArray_NBYTES(<cnp.ndarray>out):
-                return None
+            if leaves is None:
+                if _overlap(x, out):
+                    return None
+            else:
+                for leaf in leaves:
+                    if leaf is not None and _overlap(leaf, out):
+                        return None
             y = out
         else:
             if not self.single_output:
@@ -320,10 +379,27 @@ cdef class Program:
                 if results is not None:
                     results.append(y)
         call.symbols = symbols
-        call.inputs = &given
+        call.inputs = given
         call.outputs = made
         self._execute(session, &call)
-        return y if results is None else self._structured(results)
+        if results is None:
+            return y
+        return results if self.flat_outputs else self._structured(results)
+
+    cdef object _idle(self, int64_t rows):
+        """Zeros that stand for any of the state inputs in calls of that many rows; None where their size is open."""
+        cdef cnp.npy_intp most = 0, n
+        cdef int i, k
+        for i in range(self.n_in):
+            if not self.inputs[i].state:
+                continue
+            n = rows * 8
+            for k in range(1, self.inputs[i].rank):
+                if self.inputs[i].kind[k] != AXIS_CONST:
+                    return None
+                n *= self.inputs[i].value[k]
+            most = max(most, n)
+        return cnp.PyArray_ZEROS(1, &most, cnp.NPY_UINT8, 0) if most else None
 
     def _structured(self, results):
         """Outputs in the structure that Keras gives them (overridden in Python)."""

@@ -8,6 +8,7 @@ cdef class SessionCore:
     cdef Program program
     cdef rnnrt_session *session
     cdef readonly int64_t batch_size
+    cdef object idle              # what stands for state inputs in a call
 
     def __cinit__(self, Program program, int64_t batch_size, *args, **kwargs):
         cdef rnnrt_error err
@@ -16,6 +17,7 @@ cdef class SessionCore:
         self.session = NULL
         self.program = program
         self.batch_size = batch_size
+        self.idle = program._idle(batch_size)
         rc = program.api.session_create(program.model, batch_size, &self.session, &err)
         if rc:
             program._fail(&err, None)
@@ -49,7 +51,7 @@ cdef class SessionCore:
         StateError
             Another thread is using this session.
         """
-        y = self.program._fast(self.session, self.batch_size, x, out, True) if stream is None else None
+        y = self.program._fast(self.session, self.batch_size, x, out, True, self.idle) if stream is None else None
         return self._slow(x, out, True, stream) if y is None else y
 
     def run(self, chunk, out=None, *, stream=None):
@@ -57,7 +59,7 @@ cdef class SessionCore:
 
         Returns and raises as :meth:`step`; outputs keep their time axis.
         """
-        y = self.program._fast(self.session, self.batch_size, chunk, out, False) if stream is None else None
+        y = self.program._fast(self.session, self.batch_size, chunk, out, False, self.idle) if stream is None else None
         return self._slow(chunk, out, False, stream) if y is None else y
 
     def run_arrays(self, list arrays, lengths, list outs, size_t stream=0):

@@ -109,10 +109,11 @@ def _program(plan):
     return native.Program(
         native.Backend.cpu(),
         plan,
-        [(i.axes(plan.symbols), i.dtype, i.timed, 0b1100011, i.fixed_steps) for i in plan.input_info],
+        [(i.axes(plan.symbols), i.dtype, i.timed, 0b1100011, i.fixed_steps, False) for i in plan.input_info],
         [(o.axes(plan.symbols), o.dtype, o.per_step) for o in plan.output_info],
         "",
-        False,
+        0,
+        list(range(len(plan.output_info))),
     )
 
 

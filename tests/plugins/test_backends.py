@@ -25,10 +25,11 @@ def _program(backend, plan):
     return native.Program(
         backend,
         plan,
-        [(i.axes(plan.symbols), i.dtype, i.timed, 1, i.fixed_steps) for i in plan.input_info],
+        [(i.axes(plan.symbols), i.dtype, i.timed, 1, i.fixed_steps, False) for i in plan.input_info],
         [(o.axes(plan.symbols), o.dtype, o.per_step) for o in plan.output_info],
         "",
-        True,
+        0,
+        0,
     )
 
 
