@@ -14,18 +14,6 @@ cdef enum:
     IN_CALL = 1
     LOST = 2            # was in a call of another thread when this process was forked
 
-cdef struct Part:
-    char *data          # of the first stream of a batch
-    int64_t stream      # bytes of one stream
-    int32_t dtype
-
-
-cdef inline object _row_of(object y, char *data, int nd, cnp.npy_intp *dims, int np_type):
-    """One stream's part of a batch's output: a view that keeps the batch alive."""
-    cdef object v = cnp.PyArray_SimpleNewFromData(nd, dims, np_type, data)
-    cnp.set_array_base(v, y)
-    return v
-
 
 def bare(error):
     """An exception to be kept: one of ours without its traceback, whose frames would keep the whole batch alive."""
@@ -354,13 +342,9 @@ cdef class PoolCore:
         for i in range(self.program.n_symbols):
             symbols[i] = lengths[i]
         for i, a in enumerate(arrays):
-            ins[i].data = <char *>cnp.PyArray_DATA(<cnp.ndarray?>a)
-            ins[i].stream = cnp.PyArray_NBYTES(<cnp.ndarray>a) // n
-            ins[i].dtype = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>a))
+            _as_part(&ins[i], a, n)
         for i, a in enumerate(outs):
-            made[i].data = <char *>cnp.PyArray_DATA(<cnp.ndarray?>a)
-            made[i].stream = cnp.PyArray_NBYTES(<cnp.ndarray>a) // n
-            made[i].dtype = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>a))
+            _as_part(&made[i], a, n)
         self._run(<const int64_t *>cnp.PyArray_DATA(r), symbols, 0, n, ins, made, errors, [])
         return errors
 
@@ -453,9 +437,7 @@ cdef class PoolCore:
                 for k in range(p.n_out):
                     self.out_dims[k][0] = n
                     y = cnp.PyArray_EMPTY(self.out_rank[k], self.out_dims[k], p.outputs[k].dtype, 0)
-                    made[k].data = <char *>cnp.PyArray_DATA(<cnp.ndarray>y)
-                    made[k].stream = cnp.PyArray_NBYTES(<cnp.ndarray>y) // n
-                    made[k].dtype = rt_dtype(p.outputs[k].dtype)
+                    _as_part(&made[k], y, n)
                     ys.append(y)
                 for k in range(p.n_in):
                     if k == p.data_input:

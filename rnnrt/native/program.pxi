@@ -1,16 +1,5 @@
 # A program on a backend, and the fast path of predict.
 
-cdef struct IoSpec:
-    int dtype             # NumPy's number; of an input: what foreign arrays are cast to
-    int rank
-    bint timed            # axis 1 is the time that steps drop
-    bint state            # inputs: where a state starts; a session's calls do not take it
-    int64_t fixed         # inputs: the time length that the file wrote, which binds predict; -1: none
-    int64_t accepts       # inputs: bit set of rnnrt_dtype that may come as they are
-    int kind[MAX_RANK]
-    int64_t value[MAX_RANK]
-
-
 cdef int _poll(void *context) noexcept nogil:
     """Ctrl-C during a long run; the exception is kept for the caller."""
     with gil:
@@ -20,29 +9,6 @@ cdef int _poll(void *context) noexcept nogil:
             (<list>context).append(e)
             return 1
     return 0
-
-
-cdef int _read_spec(IoSpec *s, object axes, object dtype, bint timed, object accepts, object fixed,
-                    bint state) except -1:
-    cdef int i
-    if len(axes) > MAX_RANK:
-        raise FormatError(f"rank {len(axes)} is more than {MAX_RANK}")
-    s.dtype = cnp.dtype(dtype).num
-    s.rank = len(axes)
-    s.timed = timed
-    s.state = state
-    s.accepts = accepts
-    s.fixed = -1 if fixed is None else fixed
-    for i in range(s.rank):
-        s.kind[i], s.value[i] = axes[i]
-    return 0
-
-
-cdef bint _overlap(object x, object y) noexcept:
-    """Whether two dense arrays share bytes."""
-    cdef char *a = <char *>cnp.PyArray_DATA(<cnp.ndarray>x)
-    cdef char *b = <char *>cnp.PyArray_DATA(<cnp.ndarray>y)
-    return a < b + cnp.PyArray_NBYTES(<cnp.ndarray>y) and b < a + cnp.PyArray_NBYTES(<cnp.ndarray>x)
 
 
 cdef class Program:
@@ -234,72 +200,6 @@ cdef class Program:
             self._fail(&err, interrupts, host)
         return 0
 
-    cdef bint _fits(self, IoSpec *s, object x, bint drop_time, bint whole, int64_t *symbols, rnnrt_buffer *out):
-        """Whether x can be used as it lies; binds symbols (preset to -1) and fills the buffer."""
-        cdef int i, j = 0, t
-        cdef int64_t n
-        if not cnp.PyArray_CheckExact(x):
-            return False
-        t = rt_dtype(cnp.PyArray_TYPE(<cnp.ndarray>x))
-        if t < 0 or not (s.accepts >> t) & 1 or cnp.PyArray_NDIM(<cnp.ndarray>x) != s.rank - drop_time \
-                or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x):
-            return False
-        for i in range(s.rank):
-            if drop_time and i == 1:
-                n = 1
-            else:
-                n = cnp.PyArray_DIMS(<cnp.ndarray>x)[j]
-                j += 1
-            if n < 1 or (whole and i == 1 and s.fixed >= 0 and n != s.fixed):
-                return False
-            if s.kind[i] == AXIS_CONST:
-                if n != s.value[i]:
-                    return False
-            elif s.kind[i] == AXIS_SYMBOL:
-                if symbols[s.value[i]] < 0:
-                    symbols[s.value[i]] = n
-                elif symbols[s.value[i]] != n:
-                    return False
-            else:
-                return False
-        out.data = cnp.PyArray_DATA(<cnp.ndarray>x)
-        out.dtype = t
-        out.device = 1
-        return True
-
-    cdef object _fresh(self, IoSpec *s, bint step, const int64_t *symbols):
-        """A new array for an output; None where an axis is an expression."""
-        cdef cnp.npy_intp dims[MAX_RANK]
-        cdef int i, j = 0
-        for i in range(s.rank):
-            if step and s.timed and i == 1:
-                continue
-            if s.kind[i] == AXIS_SLOW:
-                return None
-            dims[j] = s.value[i] if s.kind[i] == AXIS_CONST else symbols[s.value[i]]
-            j += 1
-        return cnp.PyArray_EMPTY(j, dims, s.dtype, 0)
-
-    cdef bint _usable_out(self, IoSpec *s, bint step, const int64_t *symbols, object out, rnnrt_buffer *buf):
-        """Whether a caller's array can take an output as it lies."""
-        cdef int i, j = 0
-        if not cnp.PyArray_CheckExact(out) or not cnp.PyArray_ISCARRAY(<cnp.ndarray>out) \
-                or cnp.PyArray_TYPE(<cnp.ndarray>out) != s.dtype:
-            return False
-        for i in range(s.rank):
-            if step and s.timed and i == 1:
-                continue
-            if s.kind[i] == AXIS_SLOW or j >= cnp.PyArray_NDIM(<cnp.ndarray>out) or cnp.PyArray_DIMS(
-                    <cnp.ndarray>out)[j] != (s.value[i] if s.kind[i] == AXIS_CONST else symbols[s.value[i]]):
-                return False
-            j += 1
-        if j != cnp.PyArray_NDIM(<cnp.ndarray>out):
-            return False
-        buf.data = cnp.PyArray_DATA(<cnp.ndarray>out)
-        buf.dtype = rt_dtype(s.dtype)
-        buf.device = 1
-        return True
-
     cdef list _gather(self, rnnrt_session *session, object x, object idle, bint step, int64_t *symbols,
                       rnnrt_buffer *given):
         """Buffers of several inputs, where all fit as they lie; the arrays, to be kept alive, or None."""
@@ -319,7 +219,7 @@ cdef class Program:
                     return None
                 given[i].data, given[i].dtype, given[i].device = cnp.PyArray_DATA(idle), rt_dtype(self.inputs[i].dtype), 1
                 continue
-            if not self._fits(&self.inputs[i], flat[i], step and self.inputs[i].timed, session == NULL, symbols, &given[i]):
+            if not _fits(&self.inputs[i], flat[i], step and self.inputs[i].timed, session == NULL, symbols, &given[i]):
                 return None
             if session != NULL and not step and self.inputs[i].timed:
                 n = cnp.PyArray_DIMS(<cnp.ndarray>flat[i])[1]
@@ -343,7 +243,7 @@ cdef class Program:
         for i in range(self.n_symbols):
             symbols[i] = -1
         if self.n_in == 1:
-            if not self._fits(&self.inputs[0], x, step and self.inputs[0].timed, session == NULL, symbols, given):
+            if not _fits(&self.inputs[0], x, step and self.inputs[0].timed, session == NULL, symbols, given):
                 return None
         else:
             leaves = self._gather(session, x, idle, step, symbols, given)
@@ -355,7 +255,7 @@ cdef class Program:
             if symbols[i] < 0:
                 return None
         if out is not None:
-            if not self.single_output or not self._usable_out(&self.outputs[0], step, symbols, out, &made[0]):
+            if not self.single_output or not _usable_out(&self.outputs[0], step, symbols, out, &made[0]):
                 return None
             # the kernels read inputs after they have begun to write outputs
             if leaves is None:
@@ -370,7 +270,7 @@ cdef class Program:
             if not self.single_output:
                 results = []
             for i in range(self.n_out):
-                y = self._fresh(&self.outputs[i], step, symbols)
+                y = _fresh(&self.outputs[i], step, symbols)
                 if y is None:
                     return None
                 made[i].data = cnp.PyArray_DATA(<cnp.ndarray>y)

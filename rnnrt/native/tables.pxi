@@ -4,7 +4,7 @@ cdef enum:
     MAX_IO = 16
     MAX_RANK = 8
     MAX_SYMBOLS = 16
-    NOGIL_NS = 2000     # releasing the GIL costs about 57 ns; below this estimate it does not pay
+    NOGIL_NS = 5000     # releasing the GIL costs about 57 ns: not worth it for calls estimated to be shorter
     AXIS_CONST = 0      # an axis's length is a constant,
     AXIS_SYMBOL = 1     # a symbol of the program,
     AXIS_SLOW = 2       # or an expression that Python evaluates
