@@ -11,6 +11,9 @@ cdef int _poll(void *context) noexcept nogil:
     return 0
 
 
+cdef class SessionCore
+
+
 cdef class Program:
     """A plan compiled for a backend: packed weights and all. Immutable, shared by any number of threads.
 
@@ -200,39 +203,35 @@ cdef class Program:
             self._fail(&err, interrupts, host)
         return 0
 
-    cdef list _gather(self, rnnrt_session *session, object x, object idle, bint step, int64_t *symbols,
-                      rnnrt_buffer *given):
+    cdef list _gather(self, SessionCore session, object x, bint step, int64_t *symbols, rnnrt_buffer *given):
         """Buffers of several inputs, where all fit as they lie; the arrays, to be kept alive, or None."""
-        cdef Form form = self.form if session == NULL else self.session_form
+        cdef Form form = self.form if session is None else self.session_form
         cdef list flat
         cdef int64_t steps = -1, n
         cdef int i
         flat = form.leaves(x)
         if flat is None:
-            if session == NULL or self.data_input < 0:
+            if session is None or self.data_input < 0:
                 return None
             flat = [None] * self.n_in
             flat[self.data_input] = x
         for i in range(self.n_in):
-            if session != NULL and self.inputs[i].state:  # put into the rows at reset; C does not read it here
-                if idle is None:
+            if session is not None and self.inputs[i].state:  # put into the rows at reset; C does not read it here
+                if session.idle is None:
                     return None
-                given[i].data, given[i].dtype, given[i].device = cnp.PyArray_DATA(idle), rt_dtype(self.inputs[i].dtype), 1
+                given[i].data, given[i].dtype, given[i].device = cnp.PyArray_DATA(session.idle), rt_dtype(self.inputs[i].dtype), 1
                 continue
-            if not _fits(&self.inputs[i], flat[i], step and self.inputs[i].timed, session == NULL, symbols, &given[i]):
+            if not _fits(&self.inputs[i], flat[i], step and self.inputs[i].timed, session is None, symbols, &given[i]):
                 return None
-            if session != NULL and not step and self.inputs[i].timed:
+            if session is not None and not step and self.inputs[i].timed:
                 n = cnp.PyArray_DIMS(<cnp.ndarray>flat[i])[1]
                 if steps >= 0 and n != steps:
                     return None
                 steps = n
         return flat
 
-    cdef object _fast(self, rnnrt_session *session, int64_t rows, object x, object out, bint step, object idle=None):
-        """The whole call where each input is an array that fits as it lies; None: take the slow path.
-
-        idle: zeros for the state inputs of a session of a model that has some.
-        """
+    cdef object _fast(self, SessionCore session, object x, object out, bint step):
+        """The whole call where each input is an array that fits as it lies; None: take the slow path."""
         cdef int64_t symbols[MAX_SYMBOLS]
         cdef rnnrt_buffer given[MAX_IO]
         cdef rnnrt_buffer made[MAX_IO]
@@ -243,13 +242,13 @@ cdef class Program:
         for i in range(self.n_symbols):
             symbols[i] = -1
         if self.n_in == 1:
-            if not _fits(&self.inputs[0], x, step and self.inputs[0].timed, session == NULL, symbols, given):
+            if not _fits(&self.inputs[0], x, step and self.inputs[0].timed, session is None, symbols, given):
                 return None
         else:
-            leaves = self._gather(session, x, idle, step, symbols, given)
+            leaves = self._gather(session, x, step, symbols, given)
             if leaves is None:
                 return None
-        if rows >= 0 and symbols[0] != rows:
+        if session is not None and symbols[0] != session.batch_size:
             return None
         for i in range(self.n_symbols):
             if symbols[i] < 0:
@@ -266,6 +265,10 @@ cdef class Program:
                     if leaf is not None and _overlap(leaf, out):
                         return None
             y = out
+        elif session is not None and step and self.single_output:
+            y = session._result(&self.outputs[0], symbols, &made[0])
+            if y is None:
+                return None
         else:
             if not self.single_output:
                 results = []
@@ -281,7 +284,7 @@ cdef class Program:
         call.symbols = symbols
         call.inputs = given
         call.outputs = made
-        self._execute(session, &call)
+        self._execute(NULL if session is None else session.session, &call)
         if results is None:
             return y
         return results if self.flat_outputs else self._structured(results)
@@ -335,7 +338,7 @@ cdef class Program:
         MemoryError
             The run would need more memory than there is.
         """
-        y = self._fast(NULL, -1, x, out, False) if stream is None else None
+        y = self._fast(None, x, out, False) if stream is None else None
         return self._slow(x, out, stream) if y is None else y
 
     cdef int _run_arrays(self, rnnrt_session *session, list arrays, object lengths, list outs, size_t stream=0,

@@ -1,5 +1,17 @@
 # Sessions: rows of state, and the fast path of step and run.
 
+from cpython.ref cimport PyObject
+
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o) nogil
+    PyObject **PyObject_GET_WEAKREFS_LISTPTR(PyObject *o) nogil
+
+
+cdef inline bint _alone(PyObject *a) noexcept:
+    """Whether one reference, ours, is all that an array has; None never is."""
+    return Py_REFCNT(a) == 1 and PyObject_GET_WEAKREFS_LISTPTR(a)[0] == NULL
+
 
 @cython.no_gc_clear  # __dealloc__ needs the program, which the collector would take away first
 cdef class SessionCore:
@@ -9,6 +21,7 @@ cdef class SessionCore:
     cdef rnnrt_session *session
     cdef readonly int64_t batch_size
     cdef object idle              # what stands for state inputs in a call
+    cdef object mine, other       # the last results of step: see _result
 
     def __cinit__(self, Program program, int64_t batch_size, *args, **kwargs):
         cdef rnnrt_error err
@@ -25,6 +38,25 @@ cdef class SessionCore:
     def __dealloc__(self):
         if self.session != NULL:
             self.program.api.session_release(self.session)
+
+    cdef object _result(self, IoSpec *s, const int64_t *symbols, rnnrt_buffer *made):
+        """An array for the result of a step that nobody else has; None where its shape is an expression.
+
+        The last two small ones are kept, and given again once their caller has dropped them: making an array takes
+        as long as a small model's step. While a caller has the last result, its next step fills the other.
+        """
+        cdef object y
+        if _alone(<PyObject *>self.other) and _usable_out(s, True, symbols, self.other, made):
+            y = self.other
+        else:
+            y = _fresh(s, True, symbols)
+            if y is None or not _usable_out(s, True, symbols, y, made):
+                return None
+            if cnp.PyArray_NBYTES(<cnp.ndarray>y) > KEPT_BYTES:
+                return y
+        self.other = self.mine
+        self.mine = y
+        return y
 
     def _slow(self, x, out, step, stream):
         """The general path of step and run (overridden in Python)."""
@@ -51,7 +83,7 @@ cdef class SessionCore:
         StateError
             Another thread is using this session.
         """
-        y = self.program._fast(self.session, self.batch_size, x, out, True, self.idle) if stream is None else None
+        y = self.program._fast(self, x, out, True) if stream is None else None
         return self._slow(x, out, True, stream) if y is None else y
 
     def run(self, chunk, out=None, *, stream=None):
@@ -59,7 +91,7 @@ cdef class SessionCore:
 
         Returns and raises as :meth:`step`; outputs keep their time axis.
         """
-        y = self.program._fast(self.session, self.batch_size, chunk, out, False, self.idle) if stream is None else None
+        y = self.program._fast(self, chunk, out, False) if stream is None else None
         return self._slow(chunk, out, False, stream) if y is None else y
 
     def run_arrays(self, list arrays, lengths, list outs, size_t stream=0):

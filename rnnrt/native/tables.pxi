@@ -5,6 +5,7 @@ cdef enum:
     MAX_RANK = 8
     MAX_SYMBOLS = 16
     NOGIL_NS = 5000     # releasing the GIL costs about 57 ns: not worth it for calls estimated to be shorter
+    KEPT_BYTES = 16384  # results of a step up to here are kept to be given again
     AXIS_CONST = 0      # an axis's length is a constant,
     AXIS_SYMBOL = 1     # a symbol of the program,
     AXIS_SLOW = 2       # or an expression that Python evaluates
