@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -186,33 +185,32 @@ def test_the_loop_is_not_held():
     """While long calls run, and while short ones never wait, a ticker goes on."""
     model, x = _model(300), _x(64, 400, 5)
     small, pool = _model(8).session(), model.pool()
-    ticks: list[float] = []
+    ticks: list[bool] = []
+    busy = False
 
     async def ticker(stop: asyncio.Event) -> None:
         while not stop.is_set():
-            ticks.append(time.perf_counter())
+            ticks.append(busy)
             await asyncio.sleep(0)
 
-    async def main() -> float:
+    async def main() -> None:
+        nonlocal busy
         stop = asyncio.Event()
         task = asyncio.create_task(ticker(stop))
         await asyncio.sleep(0)
-        begin = time.perf_counter()
+        busy = True
         await model.session(batch_size=64).arun(x)
+        busy = False
         await asyncio.gather(*(pool.astep(i, x[i, 0]) for i in range(64)))
-        took = time.perf_counter() - begin
         before = len(ticks)
         for _ in range(2000):
             await small.astep(x[:1, 0])
         assert len(ticks) - before >= 2000 * model_ns(small) // INLINE_NS // 2
         stop.set()
         await task
-        return took
 
-    took = asyncio.run(main())
-    gaps = np.diff(ticks)
-    # the machine is shared: a loop that the long call held would show one gap as long as the call
-    assert gaps.max() < took / 2 and len(ticks) > 20, (gaps.max(), took)
+    asyncio.run(main())
+    assert sum(ticks) > 20  # of a loop that the long call holds: one
 
 
 def model_ns(session) -> int:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from crash_worker import LEASE, STREAMS, inputs, make_model, open_all, open_store
+from crash_worker import STREAMS, inputs, make_model, open_all, open_store
 from redis_server import RedisServer, need_redis
 
 CRASHES = int(os.environ.get("RNNRT_CRASHES", "5"))
@@ -55,10 +55,8 @@ def test_every_stream_comes_back_at_a_state_that_it_had(where):
     at = [0] * STREAMS
     for _ in range(CRASHES):
         promised = _run_and_kill(where, rng.uniform(0.0, 0.4))
-        begin = time.monotonic()
         with open_store(*where) as store:
             sessions = open_all(model, store)
-            assert time.monotonic() - begin < LEASE + 20
             for k, s in enumerate(sessions):
                 assert s.steps == s.saved_step >= max(promised[k], at[k])  # what was durable stays
                 if s.steps > at[k]:

@@ -70,10 +70,10 @@ def test_refused_by_its_number(blob, tmp_path, number, index):
         bad = blob.replace(b'"rnnrt.producer":"test"', b'"rnnrt.producer":"tesd"')
     assert bad != blob
     path.write_bytes(bad)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FormatError, match=rf"\[{number}\]$"):
         reader.read(path)
-    assert time.perf_counter() - start < 5, "a refusal must not take long"
+    assert time.process_time() - start < 5, "a refusal must not take long"
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "device"])
@@ -101,10 +101,10 @@ def test_huge_header_of_brackets_is_refused_fast(tmp_path):
     for filling in (b"[]", b'"",', b'\\"', b"[[]]", b'"\\\\'):
         path = tmp_path / "m.rnnrt"
         path.write_bytes(n.to_bytes(8, "little") + (b'{"a":[' + filling * n)[:n])
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(FormatError):
             reader.read(path)
-        assert time.perf_counter() - start < 10
+        assert time.process_time() - start < 10
 
 
 # ---------------------------------------------------------------- by the thousand
