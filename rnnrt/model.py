@@ -39,6 +39,12 @@ class TensorInfo:
     role: str = "data"
 
 
+def check_threads(threads: Any) -> None:
+    """BackendError where a call cannot have so many."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        raise BackendError(f"threads: expected an integer from 1 to {MOST_THREADS}, got {threads!r}")
+
+
 def _input_spec(i: InputInfo, plan: Plan) -> tuple:
     accepts = sum(1 << DTYPES.index(d) for d in i.accepts)
     return i.axes(plan.symbols), i.dtype, i.timed, accepts, i.fixed_steps, i.role == "state"
@@ -60,7 +66,7 @@ class Model(native.Program):
     kernels : name of the kernel table that it was packed for; of a plugin, its name.
     device : where it runs, ``cpu`` or ``cuda:0``.
     math : ``fp32`` or ``tf32``, see :func:`rnnrt.load`.
-    threads : of one call, see :func:`rnnrt.load`.
+    threads : of one call, see :func:`rnnrt.load`; 1 on a GPU.
     """
 
     def __new__(cls, file: ModelFile, *args: Any, **kwargs: Any) -> Model:
@@ -76,14 +82,15 @@ class Model(native.Program):
         threads: int = 1,
         hosts: dict[int, Any] | None = None,
     ) -> None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
-            raise BackendError(f"threads: expected an integer from 1 to {MOST_THREADS}, got {threads!r}")
+        check_threads(threads)
         if math not in backends.MATH:
             raise BackendError(f"math={math!r}: known are {', '.join(map(repr, backends.MATH))}")
         self.file = file
         self.graph = file.graph
         where = backends.open_device(device)
         on_cpu = where.kind == "cpu"
+        if threads > 1 and not on_cpu:
+            raise BackendError(f"threads={threads} on {where}: only calls on the CPU take threads; leave them out")
         plan = lower(file.graph, dict(file.weights), native.op_kinds())
         if hosts is not None:
             plan.hosts.update(hosts)
@@ -102,20 +109,23 @@ class Model(native.Program):
             self.graph.output_structure,
             where.index,
             backends.MATH.index(math),
-            threads if on_cpu else 1,
+            threads,
         )
         self.threads = threads
         self.device = str(where)
         self.math = "fp32" if on_cpu else math
         plan.weight_arrays.clear()  # packed by now
 
-    def to(self, device: str, *, math: str | None = None) -> Model:
+    def to(self, device: str, *, math: str | None = None, threads: int | None = None) -> Model:
         """This model on another device: a new one over the same weights of the file, which keeps nothing of this one.
 
-        device, math: as :func:`rnnrt.load` takes them; math stays as it is where None. Snapshots and states of
-        sessions go from one to the other. Raises BackendError as :func:`rnnrt.load`.
+        device, math, threads: as :func:`rnnrt.load` takes them. Where None, math stays as it is, and so do threads
+        from CPU to CPU; a GPU has none, and a model that comes from there has one. Snapshots and states of sessions
+        go from one to the other. Raises BackendError as :func:`rnnrt.load`.
         """
-        return on_device(self.file, device, math or self.math, self.threads, self.plan.hosts)
+        if threads is None:
+            threads = self.threads if device in ("cpu", "auto") else 1
+        return on_device(self.file, device, math or self.math, threads, self.plan.hosts)
 
     @property
     def inputs(self) -> list[TensorInfo]:
@@ -302,11 +312,13 @@ class Model(native.Program):
 
 
 def on_device(file: ModelFile, device: str, math: str, threads: int = 1, hosts: dict[int, Any] | None = None) -> Model:
-    """A model on a device; with ``auto`` on a GPU where one can be had that does all its layers, else on the CPU."""
+    """A model on a device; with ``auto`` on a GPU where one can be had that does all its layers, else on the CPU, which
+    takes the threads."""
     if device != "auto":
         return Model(file, device=device, math=math, threads=threads, hosts=hosts)
+    check_threads(threads)
     try:
-        return Model(file, device="cuda", math=math, threads=threads, hosts=hosts)
+        return Model(file, device="cuda", math=math, hosts=hosts)
     except (BackendError, MemoryError) as e:
         if math not in backends.MATH:
             raise

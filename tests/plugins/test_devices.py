@@ -158,6 +158,28 @@ def test_a_model_goes_to_another_device_and_back(dummy, monkeypatch):
         model.to("cuda:7")
 
 
+def test_threads_are_those_of_the_cpu(path, dummy, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("RNNRT_CUDA_PLUGIN", str(dummy()))
+    with pytest.raises(BackendError, match="threads=2 on cuda:0: only calls on the CPU take threads; leave them out"):
+        rnnrt.load(path, device="cuda", threads=2)
+    model = rnnrt.load(path, threads=2)
+    assert model.to("cpu").threads == 2 and model.to("cpu", threads=3).threads == 3
+    there = model.to("cuda")
+    assert there.threads == 1 and there.to("cpu").threads == 1 and there.to("cpu", threads=2).threads == 2
+    with pytest.raises(BackendError, match="only calls on the CPU"):
+        model.to("cuda", threads=2)
+    auto = rnnrt.load(path, device="auto", threads=2)
+    assert (auto.device, auto.threads) == ("cuda:0", 1)
+    with pytest.raises(BackendError, match="expected an integer from 1 to 64, got 0"):
+        rnnrt.load(path, device="auto", threads=0)
+    other = tmp_path / "simple.rnnrt"
+    write(other, *_graph("simple_rnn"))
+    auto = rnnrt.load(other, device="auto", threads=2)  # a layer that the device does not run
+    assert (auto.device, auto.threads) == ("cpu", 2)
+    assert main(["bench", str(path), "--device", "cuda", "--threads", "2"]) == 1
+    assert "only calls on the CPU take threads" in capsys.readouterr().err
+
+
 def test_states_go_from_one_device_to_another(dummy, monkeypatch):
     monkeypatch.setenv("RNNRT_CUDA_PLUGIN", str(dummy()))
     model = model_of(*_graph())
