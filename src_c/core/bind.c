@@ -174,7 +174,7 @@ static int64_t place(const rnnrt_model *m, const rnnrt_view *views, int64_t *off
 static int32_t sizes_of_ops(const rnnrt_model *m, const int64_t *dims, const int64_t *region_tile, int64_t *scratch,
                             int64_t *cost, rnnrt_error *err)
 {
-    rnnrt_sizes s = {&m->plan, m->kernels, dims, 1};
+    rnnrt_sizes s = {&m->plan, m->kernels, dims, 1, m->threads};
     *scratch = 0;
     *cost = 0;
     for (int64_t i = 0; i < m->plan.n_ops; i++) {

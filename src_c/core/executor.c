@@ -38,7 +38,7 @@ int32_t rnnrt_execute_precheck(const rnnrt_model *m, rnnrt_workspace *ws, const 
     attach(m, ws, call);
     if (!m->n_prechecked)
         return RNNRT_OK;
-    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL, NULL, NULL, 0};
+    rnnrt_run run = {p, m->kernels, ws->views, NULL, 0, NULL, 0, 1, 1, 0, err, ws->dims, NULL, NULL, NULL, NULL, 0, m->threads};
     for (int64_t i = 0; i < m->n_prechecked; i++) {
         const rnnrt_op *op = &m->ops[m->prechecked[i]];
         int32_t rc = op->cls->precheck(&run, op);
@@ -138,7 +138,7 @@ int32_t rnnrt_execute(const rnnrt_model *m, rnnrt_workspace *ws, const rnnrt_cal
                       rnnrt_error *err)
 {
     rnnrt_run run = {&m->plan, m->kernels, ws->views, rows, m->plan.row_bytes, ws->arena + ws->scratch_at, carry, 1, 1, 0, err, ws->dims,
-                     call->host, call->host_context, RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL, NULL, ws->walked};
+                     call->host, call->host_context, RNNRT_HAS(call, rnnrt_call, op_ns) ? call->op_ns : NULL, NULL, ws->walked, m->threads};
     if (m->team)
         run.team = rnnrt_team_enter((_Atomic(rnnrt_team *) *)&m->team, ws->cost);
     rnnrt_fpenv env = rnnrt_fpenv_enter();

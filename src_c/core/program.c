@@ -308,6 +308,7 @@ int32_t rnnrt_program_make(const rnnrt_plan *plan, const rnnrt_target *target, r
     atomic_init(&m->references, 1);
     m->kernels = target->kernels;
     m->heap = target->heap;
+    m->threads = 1;
     m->ops = rnnrt_alloc_zero((size_t)n * sizeof *m->ops);
     m->root = rnnrt_alloc((size_t)nt * 8);
     m->last_use = rnnrt_alloc((size_t)nt * 8);
@@ -350,6 +351,7 @@ int32_t rnnrt_program_create(const rnnrt_plan *plan, const rnnrt_model_options *
         return rnnrt_fail(err, RNNRT_ENOMEM, -1, 0, 0);
     }
     (*out)->team = team;
+    (*out)->threads = opt->threads < RNNRT_MOST_THREADS ? opt->threads : RNNRT_MOST_THREADS;
     return RNNRT_OK;
 }
 

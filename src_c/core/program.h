@@ -71,6 +71,7 @@ struct rnnrt_model {
     rnnrt_workspace *free_list;  /* under the lock of lock.h */
     int64_t n_free;
     _Atomic(rnnrt_team *) team;  /* NULL: calls run on one thread */
+    int64_t threads;             /* of a call: 1, or those of the team */
 };
 
 /* program.c */

@@ -38,13 +38,18 @@
 #define SHORTEST_CALL_NS 2000
 #define CLOSE_NS 60000
 #define CLOSE_CALLS 3
-/* The caller waits for a part that was begun: a worker that has lost its core keeps it for a slice of the scheduler.
- * Then, and where workers take less than half of what they could, the team is left alone for a while. */
-#define LATE_NS 200000
+/* The caller waits for a part that was begun: a worker that has lost its core keeps it for a slice of the scheduler, or
+ * several. The team keeps an account of the time that the workers' parts have saved and waiting has cost, with at most
+ * CREDIT_NS in it. Where it is overdrawn the workers are left alone for DEBT_TIMES what is missing, so that other load
+ * costs a call at most about 1 / DEBT_TIMES of its time; so they are, for longer and longer, where they take less than
+ * half of the parts that they could. */
 #define YIELD_NS 20000
+#define CREDIT_NS 32000000
+#define DEBT_NS 50000
+#define DEBT_TIMES 20
 #define ALONE_LEAST_NS 1000000
 #define ALONE_MOST_NS 32000000
-#define FORGET_NS 10000000
+#define DEBT_MOST_NS 500000000
 #define JUDGE_PARTS 64
 #define WAKE_AGAIN_NS 1000000
 #define STACK_BYTES ((size_t)2 << 20)
@@ -77,9 +82,9 @@ struct rnnrt_team {
     int64_t threads, started;
     int eager, close_calls;
     int64_t last_call, alone_until, alone, wake_again;
+    int64_t account;                      /* nanoseconds */
     int64_t asked, missed;                /* parts that workers could have taken, and did not */
     long long next_at_wake;               /* the ticket at the last wake; 0: judged already */
-    int late;                             /* a part that was begun took far too long */
 #if defined(__linux__)
     int caller_cpu;                       /* + 1, of the last wake */
     cpu_set_t workers_cpus;
@@ -285,12 +290,7 @@ rnnrt_team *rnnrt_team_enter(_Atomic(rnnrt_team *) *at, int64_t cost)
         return NULL;
     if (atomic_flag_test_and_set_explicit(&t->taken, memory_order_acquire))
         return NULL;
-    int64_t since = now() - t->last_call;
-    if (since > FORGET_NS) { /* who had the cores then may have gone */
-        t->alone_until = 0;
-        t->alone = ALONE_LEAST_NS;
-    }
-    t->close_calls = since < CLOSE_NS ? t->close_calls + 1 : 0;
+    t->close_calls = now() - t->last_call < CLOSE_NS ? t->close_calls + 1 : 0;
     t->eager = cost >= LONG_CALL_NS || t->close_calls >= CLOSE_CALLS || forced;
     return t;
 }
@@ -371,19 +371,29 @@ int64_t rnnrt_team_parts(rnnrt_team *t, int64_t work)
     return t->eager && rouse(t) && work >= LONG_WORK ? t->threads : 1;
 }
 
-static void judge(rnnrt_team *t)
+/* After a job of `ran` parts that the caller has run in all but `waited` of the time, and `served` of the workers'. */
+static void judge(rnnrt_team *t, int64_t begun, int64_t waited, int64_t ran, int64_t served)
 {
-    if (t->asked < JUDGE_PARTS && !t->late)
+    int64_t at = now();
+    t->account += (at - begun - waited) / ran * served - waited;
+    if (t->account > CREDIT_NS)
+        t->account = CREDIT_NS;
+    if (t->account < -DEBT_NS) {
+        int64_t rest = -t->account * DEBT_TIMES;
+        t->alone_until = at + (rest < DEBT_MOST_NS ? rest : DEBT_MOST_NS);
+        t->account = 0;
+    }
+    if (t->asked < JUDGE_PARTS)
         return;
-    if (t->late || 2 * t->missed > t->asked)
-        leave_alone(t, now());
+    if (2 * t->missed > t->asked)
+        leave_alone(t, at);
     else if (t->alone > ALONE_LEAST_NS)
         t->alone /= 2;
-    t->asked = t->missed = t->late = 0;
+    t->asked = t->missed = 0;
 }
 
-/* Until a part that somebody has begun is done. */
-static void await(rnnrt_team *t, int64_t part, long long done, int64_t begun)
+/* Until a part that somebody has begun is done; returns how long that took, where it is worth a look at the clock. */
+static int64_t await(rnnrt_team *t, int64_t part, long long done)
 {
     int64_t since = 0, waited = 0;
     for (int64_t spins = 0; atomic_load_explicit(&t->slots[part].at, memory_order_acquire) < done; spins++) {
@@ -396,14 +406,13 @@ static void await(rnnrt_team *t, int64_t part, long long done, int64_t begun)
                 sched_yield();
         }
     }
-    if (waited > LATE_NS && waited > since - begun)
-        t->late = 1;
+    return since ? now() - since : 0;
 }
 
 void rnnrt_team_run(rnnrt_team *t, int64_t parts, int64_t steps, rnnrt_part_fn *fn, void *context)
 {
     long long first = t->next, last = first + steps;
-    int64_t begun = steps == 1 ? now() : 0, missed = t->missed;
+    int64_t begun = now(), waited = 0, missed = 0, asked = steps * (parts - 1);
     t->fn = fn;
     t->context = context;
     t->first = first;
@@ -420,16 +429,17 @@ void rnnrt_team_run(rnnrt_team *t, int64_t parts, int64_t steps, rnnrt_part_fn *
                 continue;
             fn(context, i, ticket - first);
             atomic_store_explicit(&t->slots[i].at, 2 * ticket + 1, memory_order_release);
-            t->missed++;
+            missed++;
         }
         for (int64_t i = 1; i < parts; i++)
-            await(t, i, 2 * ticket + 1, begun ? begun : INT64_MAX);
+            waited += await(t, i, 2 * ticket + 1);
     }
     /* a slot without a part has nothing to do in these tickets */
     for (int64_t i = parts; i < t->threads; i++)
         atomic_store_explicit(&t->slots[i].at, 2 * last - 1, memory_order_release);
-    t->asked += steps * (parts - 1);
-    atomic_fetch_add_explicit(&all_asked, steps * (parts - 1), memory_order_relaxed);
-    atomic_fetch_add_explicit(&all_missed, t->missed - missed, memory_order_relaxed);
-    judge(t);
+    t->asked += asked;
+    t->missed += missed;
+    atomic_fetch_add_explicit(&all_asked, asked, memory_order_relaxed);
+    atomic_fetch_add_explicit(&all_missed, missed, memory_order_relaxed);
+    judge(t, begun, waited, steps + missed, asked - missed);
 }

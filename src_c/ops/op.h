@@ -45,6 +45,7 @@ typedef struct rnnrt_sizes {
     const rnnrt_kernels *kernels;
     const int64_t *dims;         /* evaluated */
     int64_t steps;               /* steps in the largest tile of the op's region; 1 where it is not tiled */
+    int64_t threads;             /* that a call may have */
 } rnnrt_sizes;
 
 /* One run of one op over one tile. */
@@ -67,6 +68,7 @@ typedef struct rnnrt_run {
     rnnrt_team *team;            /* threads to share steps with; NULL: none */
     int64_t walked;              /* steps of the calls before on this workspace: a step reads first what the last one
                                     read last, which may still be in the cache */
+    int64_t threads;             /* as in the sizes; the team has so many, where there is one */
 } rnnrt_run;
 
 typedef struct rnnrt_op_class {

@@ -30,6 +30,12 @@ enum { W_KERNEL, W_RECURRENT, W_BIAS, W_COUNT, W_KERNEL_SCALE = W_COUNT, W_RECUR
 
 /* Steps of one job of the threads: handing a job out costs as much as a step's meeting. */
 #define JOB_STEPS 16
+/* Rows of a thread from which on rows may be shared out, see by_rows: one tile of the matrix kernels. */
+#define SHARED_ROWS 6
+/* Where rows are shared out, threads meet after about so many multiply-adds of all of them, some 100 us: a thread that
+ * loses its core holds up no more. */
+#define MEET_WORK (20 * 1024 * 1024)
+#define MEETINGS 8
 /* An integer product takes about so much less time than one of floats. */
 #define INT8_TIMES 4
 
@@ -41,6 +47,14 @@ static int32_t kind_of(const rnnrt_op *op)
 
 static int gates_of(int32_t kind) { return kind == RNNRT_CELL_LSTM ? 4 : kind == RNNRT_CELL_GRU ? 3 : 1; }
 static int states_of(int32_t kind) { return kind == RNNRT_CELL_LSTM ? 2 : 1; }
+
+static int64_t most_blocks(const rnnrt_cell_sizes *sizes)
+{
+    int64_t most = 1;
+    for (int i = 0; i < sizes->phases; i++)
+        most = sizes->blocks[i] > most ? sizes->blocks[i] : most;
+    return most;
+}
 
 static int valid_activation(int64_t kind, int cell)
 {
@@ -58,7 +72,8 @@ static int const_dim(const rnnrt_plan *p, const rnnrt_plan_tensor *t, int64_t ax
 #define TABLE_GROWTH 16
 #define TABLE_BYTES ((int64_t)8 << 20)
 
-/* Scratch: z | cell scratch | two rows of h | one of c | rows of local state, each a multiple of 64 bytes. */
+/* Scratch: z | cell scratch | two rows of h | one of c | rows of local state, each a multiple of 64 bytes. Where rows are
+ * shared out, each thread has a z and a cell scratch of its own for its rows, one after the other. */
 typedef struct layout {
     int64_t hoist, z, cell, h0, h1, c, local, local_stride, total;
 } layout;

@@ -152,17 +152,44 @@ static int64_t TYPED(hoist_steps)(int64_t steps, int64_t batch, int64_t z_width,
     return n < steps ? n : steps;
 }
 
-static layout TYPED(scratch_layout)(const TYPED(made) *made, int64_t batch, int64_t steps, int masked, int local)
+/* What a number of rows that are run together needs for themselves: sets hoist, z, cell and returns where it ends. */
+static int64_t TYPED(own_layout)(const TYPED(made) *made, int64_t batch, int64_t steps, layout *l)
+{
+    /* rows of a table are gathered for one step, a single one is read where it lies */
+    l->hoist = made->table ? batch > 1 : TYPED(hoist_steps)(steps, batch, made->sizes.z_width, made->sizes.packed_bytes);
+    l->z = 0;
+    l->cell = rnnrt_round64(l->hoist * batch * made->sizes.z_width * (int64_t)sizeof(REAL));
+    return l->cell + rnnrt_round64(TABLE(made->k)->cell_scratch_bytes(&made->cell, batch));
+}
+
+/* Threads share out the rows of a batch where each core's cache holds all weights, and where there are no units to share
+ * out. Larger weights are read from beyond it, each core its own units': by rows each would read all of them. */
+static int TYPED(by_rows)(const TYPED(made) *made, int64_t batch, int64_t threads)
+{
+    if (threads < 2 || batch < 2 * threads)
+        return 0;
+    return most_blocks(&made->sizes) == 1 || (batch >= SHARED_ROWS * threads && made->sizes.packed_bytes <= CACHED_BYTES);
+}
+
+/* Bytes of scratch from one thread's to the next where rows are shared out. */
+static int64_t TYPED(own_stride)(const TYPED(made) *made, int64_t batch, int64_t steps, int64_t threads)
+{
+    layout most, less;
+    int64_t n = (batch + threads - 1) / threads; /* of a part, or one less */
+    int64_t a = TYPED(own_layout)(made, n, steps, &most), b = TYPED(own_layout)(made, n - 1, steps, &less);
+    return a > b ? a : b;
+}
+
+static layout TYPED(scratch_layout)(const TYPED(made) *made, int64_t batch, int64_t steps, int masked, int local,
+                                    int64_t threads)
 {
     const T_CELL *cell = &made->cell;
     layout l;
-    int64_t at = 0, rows = rnnrt_round64(batch * cell->units * (int64_t)sizeof(REAL));
-    /* rows of a table are gathered for one step, a single one is read where it lies */
-    l.hoist = made->table ? batch > 1 : TYPED(hoist_steps)(steps, batch, made->sizes.z_width, made->sizes.packed_bytes);
-    l.z = at;
-    at += rnnrt_round64(l.hoist * batch * made->sizes.z_width * (int64_t)sizeof(REAL));
-    l.cell = at;
-    at += rnnrt_round64(TABLE(made->k)->cell_scratch_bytes(cell, batch));
+    int64_t at = TYPED(own_layout)(made, batch, steps, &l), rows = rnnrt_round64(batch * cell->units * (int64_t)sizeof(REAL));
+    if (TYPED(by_rows)(made, batch, threads)) {
+        int64_t shared = threads * TYPED(own_stride)(made, batch, steps, threads);
+        at = shared > at ? shared : at;
+    }
     l.h0 = at;
     at += rows;
     l.h1 = at;
@@ -198,7 +225,8 @@ static int32_t TYPED(size)(const rnnrt_sizes *s, const rnnrt_op *op, int64_t *sc
     if (rc)
         return rc;
     const TYPED(made) *made = op->prepared;
-    *scratch = TYPED(scratch_layout)(made, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0).total;
+    *scratch = TYPED(scratch_layout)(made, batch, s->steps, op->desc->mask >= 0, op->desc->n_state == 0,
+                                     s->threads).total;
     int64_t units = made->cell.units, gates = gates_of(made->cell.kind);
     *cost = rnnrt_product_ns(s->kernels, (double)steps, (double)batch, (double)((made->table ? 1 : made->cell.features) + units),
                              (double)(gates * units), p->weights[op->weight[0]].dtype)

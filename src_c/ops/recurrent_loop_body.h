@@ -5,12 +5,16 @@ typedef struct TYPED(loop) {
     const TYPED(made) *made;
     const rnnrt_view *x, *y;
     int64_t batch, units, steps, walked;
-    int reverse_in, reverse_out, sequences;
+    int reverse_in, reverse_out, sequences, by_rows;
     int64_t row_reals;
     REAL *h, *c;                 /* in the state rows, stride row_reals */
+    const rnnrt_view *mask;      /* or NULL */
+    int32_t *has_output;         /* in the state rows, where there is a mask */
+    int zero_masked;
     layout l;
-    char *scratch;
-    rnnrt_team *team;            /* NULL: nothing is shared out */
+    char *scratch;               /* z and that of the cell */
+    REAL *aside[2], *c_aside;    /* rows of h after even and odd steps, of c under a mask */
+    rnnrt_team *team;            /* NULL: no units are shared out */
     int64_t step_work, project_work; /* multiply-adds of a step, of its hoisted projection */
 } TYPED(loop);
 
@@ -140,7 +144,7 @@ static REAL *TYPED(h_after)(const TYPED(loop) *lp, int64_t s, int64_t *stride)
         return lp->h;
     }
     *stride = lp->sequences ? lp->y->batch_stride : lp->units;
-    return lp->sequences ? TYPED(output_at)(lp, s) : (REAL *)(lp->scratch + ((s & 1) ? lp->l.h1 : lp->l.h0));
+    return lp->sequences ? TYPED(output_at)(lp, s) : lp->aside[s & 1];
 }
 
 static void TYPED(fill_plain)(const TYPED(span) *sp, T_CELL_STEP *st, int64_t s)
@@ -193,16 +197,16 @@ static void TYPED(plain_steps)(TYPED(span) *sp)
 }
 
 /* A step under a mask: all rows are computed aside, the unmasked ones are taken over. */
-static void TYPED(masked_step)(TYPED(span) *sp, int64_t s, const rnnrt_view *mask, int32_t *has_output, int zero_masked)
+static void TYPED(masked_step)(TYPED(span) *sp, int64_t s)
 {
     const TYPED(loop) *lp = sp->lp;
-    int64_t t = lp->reverse_in ? lp->steps - 1 - s : s;
-    const char *m = mask->data + t;
-    REAL *h_new = (REAL *)(lp->scratch + lp->l.h0), *c_new = (REAL *)(lp->scratch + lp->l.c);
+    int64_t t = lp->reverse_in ? lp->steps - 1 - s : s, mask_stride = lp->mask->batch_stride;
+    const char *m = lp->mask->data + t;
+    REAL *h_new = lp->aside[0], *c_new = lp->c_aside;
     REAL *out = lp->sequences ? TYPED(output_at)(lp, s) : (REAL *)lp->y->data;
     int64_t u = lp->units, rf = lp->row_reals, any = 0;
     for (int64_t b = 0; b < lp->batch; b++)
-        any |= m[b * mask->batch_stride];
+        any |= m[b * mask_stride];
     if (any) {
         T_CELL_STEP st = {.h = lp->h, .h_stride = rf, .h_out = h_new, .h_out_stride = u,
                           .c = lp->c, .c_stride = rf, .c_out = lp->c ? c_new : NULL, .c_out_stride = u};
@@ -216,18 +220,84 @@ static void TYPED(masked_step)(TYPED(span) *sp, int64_t s, const rnnrt_view *mas
     }
     for (int64_t b = 0; b < lp->batch; b++) {
         REAL *y = out + b * lp->y->batch_stride;
-        int32_t *has = (int32_t *)((char *)has_output + b * rf * (int64_t)sizeof(REAL));
-        if (m[b * mask->batch_stride]) {
+        int32_t *has = (int32_t *)((char *)lp->has_output + b * rf * (int64_t)sizeof(REAL));
+        if (m[b * mask_stride]) {
             memcpy(lp->h + b * rf, h_new + b * u, (size_t)u * sizeof(REAL));
             if (lp->c)
                 memcpy(lp->c + b * rf, c_new + b * u, (size_t)u * sizeof(REAL));
             memcpy(y, h_new + b * u, (size_t)u * sizeof(REAL));
             *has = 1;
-        } else if (*has && !zero_masked) {
+        } else if (*has && !lp->zero_masked) {
             memcpy(y, lp->h + b * rf, (size_t)u * sizeof(REAL));
         } else {
             memset(y, 0, (size_t)u * sizeof(REAL));
         }
+    }
+}
+
+/* Processing steps [s, end). */
+static void TYPED(walk)(const TYPED(loop) *lp, int64_t s, int64_t end)
+{
+    while (s < end) {
+        TYPED(span) sp = {.lp = lp, .first = s};
+        sp.n = lp->l.hoist && end - s > lp->l.hoist ? lp->l.hoist : end - s;
+        if (lp->l.hoist)
+            TYPED(hoist)(&sp);
+        if (!lp->mask)
+            TYPED(plain_steps)(&sp);
+        for (int64_t i = 0; lp->mask && i < sp.n; i++)
+            TYPED(masked_step)(&sp, s + i);
+        s += sp.n;
+    }
+}
+
+/* Steps whose rows are shared out: each thread walks its rows alone, from meeting to meeting. */
+typedef struct TYPED(row_job) {
+    const TYPED(loop) *lp;
+    int64_t parts, first, end, stride; /* steps of the job; those from one meeting to the next */
+} TYPED(row_job);
+
+static void TYPED(row_part)(void *context, int64_t part, int64_t step)
+{
+    const TYPED(row_job) *j = context;
+    TYPED(loop) lp = *j->lp;
+    rnnrt_view x = *lp.x, y = *lp.y, mask;
+    int64_t row = rnnrt_part_begin(lp.batch, part, j->parts), n = rnnrt_part_begin(lp.batch, part + 1, j->parts) - row;
+    lp.scratch += part * TYPED(own_stride)(lp.made, lp.batch, lp.steps, j->parts);
+    TYPED(own_layout)(lp.made, n, lp.steps, &lp.l);
+    x.data += row * x.batch_stride * (int64_t)sizeof(REAL);
+    y.data += row * y.batch_stride * (int64_t)sizeof(REAL);
+    lp.x = &x;
+    lp.y = &y;
+    if (lp.mask) {
+        mask = *lp.mask;
+        mask.data += row * mask.batch_stride;
+        lp.mask = &mask;
+        lp.has_output = (int32_t *)((REAL *)lp.has_output + row * lp.row_reals);
+        lp.c_aside += row * lp.units;
+    }
+    lp.h += row * lp.row_reals;
+    lp.c = lp.c ? lp.c + row * lp.row_reals : NULL;
+    lp.aside[0] += row * lp.units;
+    lp.aside[1] += row * lp.units;
+    lp.batch = n;
+    lp.team = NULL;
+    int64_t s = j->first + step * j->stride;
+    TYPED(walk)(&lp, s, s + j->stride < j->end ? s + j->stride : j->end);
+}
+
+static void TYPED(share_rows)(const TYPED(loop) *lp, rnnrt_team *team)
+{
+    int64_t stride = MEET_WORK / (lp->step_work + lp->project_work) + 1;
+    for (int64_t s = 0; s < lp->steps;) {
+        int64_t n = lp->steps - s < stride * MEETINGS ? lp->steps - s : stride * MEETINGS;
+        int64_t parts = rnnrt_parts(team, (n < stride ? n : stride) * lp->step_work);
+        TYPED(row_job) j = {lp, parts, s, s + n, stride};
+        if (parts > 1)
+            rnnrt_team_run(team, parts, (n + stride - 1) / stride, TYPED(row_part), &j);
+        else
+            TYPED(walk)(lp, s, s + n);
+        s += n;
     }
 }
 
@@ -237,12 +307,10 @@ static void TYPED(meet)(TYPED(loop) *lp, const rnnrt_run *run, const rnnrt_op *o
     lp->team = NULL;
     if (!run->team)
         return;
-    int64_t most = 1, columns = lp->batch * gates_of(lp->made->cell.kind) * lp->units;
-    for (int i = 0; i < lp->made->sizes.phases; i++)
-        most = lp->made->sizes.blocks[i] > most ? lp->made->sizes.blocks[i] : most;
+    int64_t columns = lp->batch * gates_of(lp->made->cell.kind) * lp->units;
     if (rnnrt_weight_dtype(run->plan, op->weight[W_KERNEL]) == RNNRT_I8)
         columns /= INT8_TIMES;
-    lp->team = most > 1 ? run->team : NULL;
+    lp->team = lp->by_rows || most_blocks(&lp->made->sizes) == 1 ? NULL : run->team;
     lp->step_work = columns * (lp->units + (lp->l.hoist || lp->made->table ? 0 : lp->made->cell.features));
     lp->project_work = columns * lp->made->cell.features;
 }
@@ -263,7 +331,11 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
     lp.sequences = (d->flags & RNNRT_OP_SEQUENCES) != 0;
     lp.scratch = run->scratch;
     int nstates = states_of(lp.made->cell.kind), local = d->n_state == 0;
-    lp.l = TYPED(scratch_layout)(lp.made, lp.batch, lp.steps, d->mask >= 0, local);
+    lp.l = TYPED(scratch_layout)(lp.made, lp.batch, lp.steps, d->mask >= 0, local, run->threads);
+    lp.aside[0] = (REAL *)(run->scratch + lp.l.h0);
+    lp.aside[1] = (REAL *)(run->scratch + lp.l.h1);
+    lp.c_aside = (REAL *)(run->scratch + lp.l.c);
+    lp.by_rows = TYPED(by_rows)(lp.made, lp.batch, run->threads);
     TYPED(meet)(&lp, run, op);
     lp.row_reals = (local ? lp.l.local_stride : run->row_bytes) / (int64_t)sizeof(REAL);
     char *slot[3]; /* h, c, has_output of the first row */
@@ -286,19 +358,14 @@ static int32_t TYPED(run)(const rnnrt_run *run, const rnnrt_op *op)
             TYPED(copy_rows)(i ? lp.c : lp.h, lp.row_reals, (const REAL *)v->data, v->batch_stride, lp.batch, lp.units);
         }
     }
-    int32_t *has = d->mask >= 0 ? (int32_t *)slot[2] : NULL;
-    for (int64_t s = 0; s < lp.steps;) {
-        TYPED(span) sp = {.lp = &lp, .first = s};
-        sp.n = lp.l.hoist && lp.steps - s > lp.l.hoist ? lp.l.hoist : lp.steps - s;
-        if (lp.l.hoist)
-            TYPED(hoist)(&sp);
-        if (!has)
-            TYPED(plain_steps)(&sp);
-        for (int64_t i = 0; has && i < sp.n; i++)
-            TYPED(masked_step)(&sp, s + i, &run->views[d->mask], has, (d->flags & RNNRT_OP_ZERO_MASKED) != 0);
-        s += sp.n;
-    }
-    if (!has) {
+    lp.mask = d->mask >= 0 ? &run->views[d->mask] : NULL;
+    lp.has_output = (int32_t *)slot[2];
+    lp.zero_masked = (d->flags & RNNRT_OP_ZERO_MASKED) != 0;
+    if (run->team && lp.by_rows)
+        TYPED(share_rows)(&lp, run->team);
+    else
+        TYPED(walk)(&lp, 0, lp.steps);
+    if (!lp.mask) {
         int64_t stride;
         const REAL *h = TYPED(h_after)(&lp, lp.steps - 1, &stride);
         TYPED(copy_rows)(lp.h, lp.row_reals, h, stride, lp.batch, lp.units);

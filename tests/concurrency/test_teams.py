@@ -45,10 +45,10 @@ def everything_is_shared_out():
     native.share_always(False)
 
 
-def _graph(cell: str, units: int, features: int, *, masked: bool = False, **options):
+def _graph(cell: str, units: int, features: int, *, masked: bool = False, dtype: str = "float32", **options):
     op, attrs = CELLS[cell]
     b = Builder()
-    x = b.input("x", None, features)
+    x = b.input("x", None, features, dtype=dtype)
     mask = b.add("masking", "masking", x)[0] if masked else None
     (y,) = b.add(op, "cell", x, units=units, return_sequences=True, mask=mask, **attrs, **options)
     (z,) = b.add("dense", "wide", y, units=75, activation=Activation("tanh"))
@@ -106,7 +106,7 @@ def _check(graph, weights, table: str, x: np.ndarray, want) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("table", RUNNABLE)
 def test_the_bits_of_one_thread(table, cell):
-    for units, features, rows, steps in [(33, 5, 1, 41), (100, 17, 3, 12), (130, 8, 1, 7), (20, 3, 14, 9)]:
+    for units, features, rows, steps in [(33, 5, 1, 41), (100, 17, 3, 12), (130, 8, 1, 7), (20, 3, 14, 9), (20, 3, 31, 9)]:
         graph, weights = _graph(cell, units, features)
         x = _x(rows, steps, features)
         _check(graph, weights, table, x, model_of(graph, weights, table).predict(x))
@@ -123,11 +123,25 @@ def test_the_bits_of_one_thread_with_narrow_weights(table, cell, asked):
         _check(small, arrays, table, x, model_of(small, arrays, table).predict(x))
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_doubles_share_rows(cell):
+    b, (op, attrs) = Builder(), CELLS[cell]
+    seen = b.input("x", None, 6, dtype="float64")
+    (mask,) = b.add("masking", "masking", seen)
+    graph, weights = b.done(*b.add(op, "cell", seen, units=20, return_sequences=True, mask=mask, **attrs))
+    x = _x(11, 16, 6).astype("float64")
+    x[np.random.default_rng(1).random((11, 16)) < 0.3] = 0.0
+    want, before = model_of(graph, weights).predict(x), native.shared_parts()[0]
+    for threads in (2, 5):
+        assert same_bits(model_of(graph, weights, threads=threads).predict(x), want), threads
+    assert native.shared_parts()[0] - before >= 1 + 4
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "gru before", "simple_rnn"])
 def test_masks_and_directions(cell):
     for options in ({"masked": True}, {"go_backwards": True}, {"masked": True, "go_backwards": True}):
         graph, weights = _graph(cell, 50, 6, **options)
-        for rows in (1, 4):
+        for rows in (1, 4, 26):
             x = _x(rows, 30, 6)
             x[np.random.default_rng(1).random((rows, 30)) < 0.3] = 0.0
             want = model_of(graph, weights).predict(x)
