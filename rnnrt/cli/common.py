@@ -180,7 +180,11 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1 ..., or auto: a GPU if it can (default: cpu)"
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads of one call on the CPU, for large layers (default: 1)"
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads of a call on the CPU, for large layers (default: 1)",
     )
     parser.add_argument("--math", choices=("fp32", "tf32"), default="fp32", help="of a GPU's products (default: fp32)")
 

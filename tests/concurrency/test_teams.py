@@ -35,6 +35,7 @@ CELLS = {
     "gru before softmax": ("gru", {"reset_after": False, **SOFT}),
     "simple_rnn": ("simple_rnn", {}),
 }
+SHAPES = [(33, 5, 1, 41), (100, 17, 3, 12), (130, 8, 1, 7), (20, 3, 14, 9), (20, 3, 31, 9)]
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +107,7 @@ def _check(graph, weights, table: str, x: np.ndarray, want) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("table", RUNNABLE)
 def test_the_bits_of_one_thread(table, cell):
-    for units, features, rows, steps in [(33, 5, 1, 41), (100, 17, 3, 12), (130, 8, 1, 7), (20, 3, 14, 9), (20, 3, 31, 9)]:
+    for units, features, rows, steps in SHAPES:
         graph, weights = _graph(cell, units, features)
         x = _x(rows, steps, features)
         _check(graph, weights, table, x, model_of(graph, weights, table).predict(x))
