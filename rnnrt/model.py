@@ -5,7 +5,6 @@ What loading and ``predict`` do not need is imported where it is used: a process
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from .format.reader import ModelFile
 from .native import _native as native
 from .planner.lower import lower
 from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
+from .records import record
 from .structure import as_input, flatten_inputs, nest, place_of, shape_text
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ["Model", "TensorInfo", "on_device"]
 MOST_THREADS = 64  # of one call
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TensorInfo:
     """What a model takes or gives: name, shape (None where free, batch first), dtype, role ``data`` or ``state``."""
 

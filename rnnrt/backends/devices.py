@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError
 from ..native import _native as native
+from ..records import record
 
 __all__ = ["MATH", "Device", "available", "open_device"]
 
 MATH = ("fp32", "tf32")  # in the order of rnnrt_math
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Device:
     """One device of a backend.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from ..records import record
 from .refusals import refusal
 from .strict_json import MAX_INT, dumps, loads
 
@@ -41,7 +41,7 @@ _CRC_FIELD = re.compile(rb'"rnnrt\.header_crc32"[ \t\r\n]*:[ \t\r\n]*"([0-9a-f]{
 _HEX8 = re.compile(r"[0-9a-f]{8}")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """A tensor of the file; begin and end count from the start of the data."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from ..errors import FormatError
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph, TensorSpec
+from ..records import record
 
 __all__ = [
     "MAX_ROWS",
@@ -40,7 +40,7 @@ MAX_CASES = 16
 MAX_DRAWN = 1 << 26  # values per input: a fixed length in a hostile file must not eat the machine
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ProofOutput:
     """What one output of the model must be in one case.
 
@@ -56,7 +56,7 @@ class ProofOutput:
     time: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ProofCase:
     """Inputs, the ways to run them, and the outputs that every one of these ways must give.
 
@@ -81,7 +81,7 @@ class ProofCase:
         return "whole" not in self.runs
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Proof:
     """All cases of a file; ``nbytes`` may be at most :func:`budget`."""
 
@@ -93,7 +93,7 @@ class Proof:
         return sum(o.values.nbytes for c in self.cases for o in c.outputs)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunResult:
     """One output of one run of one case.
 
@@ -112,7 +112,7 @@ class RunResult:
         return self.error <= self.tolerance
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ProofResult:
     """What :func:`replay` found; error and tolerance are those of the result nearest to its bound."""
 

@@ -6,7 +6,6 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..ir.graph import Graph
+from ..records import record
 from . import codec, header
 from .header import ALIGNMENT, CODES, DTYPES, Entry
 from .proof import Proof
@@ -34,7 +34,7 @@ CHECKSUM_KEYS = ("rnnrt.crc32", header.CRC_KEY)
 OPTIONAL_KEYS = ("rnnrt.proof", "rnnrt.quant", "rnnrt.source_sha256", "rnnrt.producer")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ModelFile:
     """All that a file holds.
 

@@ -6,13 +6,14 @@ The position in :data:`ACTIVATIONS` is the number that C knows (``src_c/include/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from ..records import record
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationInfo", "activation_from_json", "activation_to_json"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ActivationInfo:
     """params: (name, default) pairs. rowwise: a value depends on its whole row (last axis)."""
 
@@ -59,7 +60,7 @@ ACTIVATIONS: dict[str, ActivationInfo] = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Activation:
     """A function of the list with its parameters, in the order of the list."""
 

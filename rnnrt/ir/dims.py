@@ -9,8 +9,9 @@ forms is closed: constant, symbol, ``floor((a*m + b) / d)``, ``a * b``, ``a + b`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Union
+
+from ..records import record
 
 __all__ = [
     "BATCH",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dim:
     """A symbolic dimension; build it with :func:`symbol`, :func:`mul`, :func:`add`, :func:`affine`."""
 

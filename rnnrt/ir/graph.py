@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+from ..records import field, record
 from .dims import DimLike
 
 __all__ = ["Graph", "InputSpec", "Node", "Shape", "TensorSpec", "WeightSpec"]
@@ -13,7 +13,7 @@ __all__ = ["Graph", "InputSpec", "Node", "Shape", "TensorSpec", "WeightSpec"]
 Shape = tuple[DimLike, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TensorSpec:
     """A value that flows along an edge.
 
@@ -26,7 +26,7 @@ class TensorSpec:
     dtype: str = "float32"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WeightSpec:
     """A stored array, in Keras's orientation and gate order, named ``<layer path>.<weight>``."""
 
@@ -35,7 +35,7 @@ class WeightSpec:
     dtype: str = "float32"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class InputSpec:
     """A model input: the tensor that it feeds, the name users give it by, and its role.
 
@@ -47,7 +47,7 @@ class InputSpec:
     role: str = "data"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Node:
     """One op of the closed list in :mod:`rnnrt.ir.ops`.
 
@@ -70,7 +70,7 @@ class Node:
     layer_class: str = ""  # Keras's class name, for the summary
 
 
-@dataclass
+@record
 class Graph:
     """A whole model.
 

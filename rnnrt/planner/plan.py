@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..ir.dims import Dim, DimLike, evaluate
+from ..records import field, record
 
 __all__ = ["DTYPES", "DimTable", "InputInfo", "OutputInfo", "Plan", "StateInfo"]
 
@@ -66,7 +66,7 @@ class _Shaped:
         return tuple(None if isinstance(d, Dim) else d for d in self.shape)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class InputInfo(_Shaped):
     """name; dtype that foreign arrays are cast to; dtypes that are taken as they are; shape; fixed length."""
 
@@ -92,7 +92,7 @@ class InputInfo(_Shaped):
         return tuple(shape)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OutputInfo(_Shaped):
     """name, dtype, shape, and whether a session's step drops its time axis."""
 
@@ -102,7 +102,7 @@ class OutputInfo(_Shaped):
     per_step: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StateInfo:
     """One visible slot of a state row: name, shape without the batch, dtype, byte offset in the row."""
 
@@ -113,7 +113,7 @@ class StateInfo:
     keras: bool  # False: ours (has_output), needed to go on, unknown to Keras
 
 
-@dataclass
+@record
 class Plan:
     """What native.Program takes, and what Model tells its users."""
 

@@ -6,12 +6,11 @@ time axis and need nothing complete from each other share a region. All other op
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..ir.dims import DimLike
 from ..ir.graph import Graph, Node, TensorSpec
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import time_kind
+from ..records import record
 
 __all__ = ["ALIAS_OPS", "Schedule", "schedule"]
 
@@ -21,7 +20,7 @@ ALIAS_OPS = {"reshape", "flatten", "expand_dims", "squeeze", "fold_time", "unfol
 _Key = tuple[int, bool, str]  # (level, walks, time dimension)
 
 
-@dataclass
+@record
 class Schedule:
     """Ops in running order with their region, and where each tensor is made."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ...records import record
 from .spec import Attr, OpSpec, ShapeMismatch, StateSpec, register
 
 __all__ = ["HOST_OPS", "Signature", "config_of", "leaf_count", "signature_of", "signature_text"]
@@ -22,7 +22,7 @@ _LONGEST = 1 << 20
 _MOST = 16  # inputs, states or outputs of one class
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Signature:
     """What a class says of itself.
 

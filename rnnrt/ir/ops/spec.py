@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from ...records import field, record
 from ..activations import Activation
 from ..dims import format_shape
 from ..graph import Node, Shape, TensorSpec
@@ -18,7 +18,7 @@ class ShapeMismatch(ValueError):
     """Shapes, attributes or weights of a node do not fit each other."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Attr:
     """An attribute: kind is ``int | float | bool | str | activation | ints | floats``; choices for strings."""
 
@@ -28,7 +28,7 @@ class Attr:
     minimum: int | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StateSpec:
     """One state of an op: Keras's name for it and its shape without the batch; keras: whether Keras knows it."""
 
@@ -42,7 +42,7 @@ WeightRule = Callable[[dict, Sequence[TensorSpec]], dict]
 StateRule = Callable[[dict], list]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OpSpec:
     """One op.
 

@@ -7,8 +7,7 @@ another way than a recurrence cannot be cut, and is named with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from ...records import field, record
 from ..dims import DimLike, symbol
 from ..graph import Graph, Node, Shape, TensorSpec
 from ..ops import OPS, ShapeMismatch, infer_node
@@ -23,7 +22,7 @@ TIME = symbol("T")
 _KEEPS_IDS = ("cast", "not_equal", "logical_and", "logical_or")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Streamability:
     """The verdict.
 
