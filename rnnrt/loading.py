@@ -7,7 +7,6 @@ from typing import Any
 
 from .custom import given
 from .errors import FormatError
-from .format import proof as proofs
 from .format.reader import ModelFile, read
 from .model import Model, on_device
 from .native import _native as native
@@ -91,7 +90,9 @@ def load(
     if verify:
         if file.proof is None:
             raise FormatError(f"{name}: the file carries no proof to verify")
-        result = proofs.replay(model, file.proof, file.graph)
+        from .format.replay import replay
+
+        result = replay(model, file.proof, file.graph)
         if not result.ok:
             bad = result.failures[0]
             raise FormatError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import FormatError
-from .format import proof as proofs
+from .format.replay import draw_inputs, replay
 from .loading import load
 from .structure import nest
 
@@ -58,7 +58,7 @@ def verify(path: str | os.PathLike[str], keras: str | os.PathLike[str] | None = 
         return _against_keras(name, model, os.fsdecode(os.fspath(keras)))
     if model.file.proof is None:
         raise FormatError(f"{name}: the file carries no proof")
-    result = proofs.replay(model, model.file.proof, model.graph)
+    result = replay(model, model.file.proof, model.graph)
     checks = [
         {"run": r.run, "output": r.output, "error": r.error, "tolerance": r.tolerance, "ok": r.ok}
         for r in result.results
@@ -92,7 +92,7 @@ def _against_keras(name: str, model: Any, source: str) -> VerifyReport:
     reference = Interpreter(model.graph, model.file.weights)
     checks = []
     for seed in _SEEDS:
-        inputs = proofs.draw_inputs(model.graph, seed, 8 + seed, 3)
+        inputs = draw_inputs(model.graph, seed, 8 + seed, 3)
         x = nest(model.graph.input_structure, inputs)
         exact = reference.predict(inputs)
         ours, theirs = _leaves(model.predict(x)), _leaves(oracle.predict(x, verbose=0))

@@ -16,7 +16,8 @@ import numpy as np
 from ..custom import given
 from ..errors import ConversionError, UnsupportedLayerError
 from ..format import writer
-from ..format.proof import Proof, replay
+from ..format.proof import Proof
+from ..format.replay import replay
 from ..ir.graph import Graph
 from ..ir.passes.layers import parameter_count
 from . import proof as proof_maker

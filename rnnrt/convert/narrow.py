@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConversionError
-from ..format.proof import draw_inputs
+from ..format.replay import draw_inputs
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph, Node, WeightSpec
 from ..ir.halves import as_stored, dtype_of, widen

@@ -1,7 +1,7 @@
 """Makes the proof of a converted model: what the float64 reference says it must answer.
 
-The layout, the drawing of inputs and the replay are :mod:`rnnrt.format.proof`'s. Here are chosen
-the cases: at least one whole run, and for a graph that streams the same sequence in pieces
+The layout is :mod:`rnnrt.format.proof`'s, the drawing of inputs and the replay are :mod:`rnnrt.format.replay`'s. Here
+are chosen the cases: at least one whole run, and for a graph that streams the same sequence in pieces
 through one session and through a session per piece.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..format.proof import Proof, ProofCase, ProofOutput, budget, draw_inputs, sample_output
+from ..format.proof import Proof, ProofCase, ProofOutput, budget
+from ..format.replay import draw_inputs, sample_output
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph
 from ..ir.ops import OPS

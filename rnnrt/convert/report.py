@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ir.graph import Graph
-from ..ir.ops.host import HOST_OPS
+from ..ir.ops.table import HOST_OPS
 from ..ir.passes.layers import layer_rows, parameter_count
 from ..ir.passes.streamability import analyse
 from ..summary import size_text, summary_table

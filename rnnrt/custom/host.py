@@ -12,8 +12,9 @@ from ..ir.dims import Dim
 from ..ir.graph import Graph, Node
 from ..ir.halves import widen
 from ..ir.ops import OPS
-from ..ir.ops.host import HOST_OPS, signature_of
+from ..ir.ops.host import signature_of
 from ..ir.ops.spec import check_attrs
+from ..ir.ops.table import HOST_OPS
 from .define import definition_of
 
 __all__ = ["hosts_of", "input_shapes"]

@@ -14,8 +14,8 @@ from ..ir.dims import Dim, dim_from_json, dim_to_json, symbols_of
 from ..ir.graph import Graph, InputSpec, Node, TensorSpec, WeightSpec
 from ..ir.narrow import scale_name, scale_shapes
 from ..ir.ops import OPS
-from ..ir.ops.host import HOST_OPS
 from ..ir.ops.spec import check_attrs
+from ..ir.ops.table import HOST_OPS
 from ..ir.validate import validate
 from .header import MAX_RANK
 from .refusals import refusal

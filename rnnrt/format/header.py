@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..records import record
@@ -37,8 +35,10 @@ DTYPES: dict[str, tuple[str, str, int]] = {
 }
 CODES = {ours: code for code, (ours, _, _) in DTYPES.items()}
 
-_CRC_FIELD = re.compile(rb'"rnnrt\.header_crc32"[ \t\r\n]*:[ \t\r\n]*"([0-9a-f]{8})"')
-_HEX8 = re.compile(r"[0-9a-f]{8}")
+# (bytes, crc32 so far) -> crc32, as zlib's
+Checksum = Callable[[bytes | memoryview, int], int]
+
+_HEX = frozenset("0123456789abcdef")
 
 
 @record(frozen=True)
@@ -106,13 +106,39 @@ def parse(raw: bytes) -> tuple[list[Entry], dict[str, str]]:
     return entries, metadata
 
 
-def header_crc32(raw: bytes) -> tuple[str, str]:
-    """(stored, computed) checksum of a header, both eight hex digits; FormatError F22 where there is none."""
-    found = list(_CRC_FIELD.finditer(raw))
+def is_hex(digits: str, count: int) -> bool:
+    """Whether these are so many hex digits, in lower case."""
+    return len(digits) == count and _HEX.issuperset(digits)
+
+
+def _skip(raw: bytes, at: int, expected: bytes) -> int:
+    """The place after white space and what is expected then; -1 where it does not follow, or at is -1."""
+    if at < 0:
+        return -1
+    while raw[at : at + 1] in (b" ", b"\t", b"\r", b"\n"):
+        at += 1
+    return at + len(expected) if raw.startswith(expected, at) else -1
+
+
+def _digits_of_crc(raw: bytes) -> tuple[int, int]:
+    """Where the digits of the header's own checksum stand; FormatError F22 unless they do at exactly one place."""
+    key, found = f'"{CRC_KEY}"'.encode(), []
+    at = raw.find(key)
+    while at >= 0:
+        first = _skip(raw, _skip(raw, at + len(key), b":"), b'"')
+        digits = raw[first : first + 8].decode("latin-1") if first >= 0 else ""
+        if is_hex(digits, 8) and raw[first + 8 : first + 9] == b'"':
+            found.append(first)
+        at = raw.find(key, at + 1)
     if len(found) != 1:
         raise refusal("F22", "header", f"{CRC_KEY} is not eight hex digits")
-    a, b = found[0].span(1)
-    crc = zlib.crc32(raw[b:], zlib.crc32(b"00000000", zlib.crc32(raw[:a])))
+    return found[0], found[0] + 8
+
+
+def header_crc32(raw: bytes, crc32: Checksum) -> tuple[str, str]:
+    """(stored, computed) checksum of a header, both eight hex digits; FormatError F22 where there is none."""
+    a, b = _digits_of_crc(raw)
+    crc = crc32(raw[b:], crc32(b"00000000", crc32(raw[:a], 0)))
     return raw[a:b].decode("ascii"), f"{crc:08x}"
 
 
@@ -123,7 +149,7 @@ def parse_sums(text: str, names: Iterable[str]) -> dict[str, int]:
     if not isinstance(table, dict) or set(table) != wanted:
         raise refusal("F23", "rnnrt.crc32", "does not list each tensor of the file once")
     for name, digits in table.items():
-        if not isinstance(digits, str) or not _HEX8.fullmatch(digits):
+        if not isinstance(digits, str) or not is_hex(digits, 8):
             raise refusal("F23", "rnnrt.crc32", f"{name!r}: expected eight hex digits, got {digits!r:.40}")
     return {name: int(digits, 16) for name, digits in table.items()}
 
@@ -143,7 +169,9 @@ def build(entries: Iterable[Entry], metadata: dict[str, str]) -> bytes:
     raw += b" " * (-(8 + len(raw)) % ALIGNMENT)
     if len(raw) > MAX_HEADER:
         raise refusal("F03", "header", f"{len(raw)} bytes, at most {MAX_HEADER} are allowed")
-    _, crc = header_crc32(raw)
-    a, b = next(_CRC_FIELD.finditer(raw)).span(1)
+    from zlib import crc32
+
+    _, crc = header_crc32(raw, crc32)
+    a, b = _digits_of_crc(raw)
     raw = raw[:a] + crc.encode("ascii") + raw[b:]
     return len(raw).to_bytes(8, "little") + raw

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
 
@@ -15,15 +14,13 @@ from ..errors import FormatError
 from ..ir.graph import Graph
 from ..records import record
 from . import codec, header
-from .header import ALIGNMENT, CODES, DTYPES, Entry
+from .header import ALIGNMENT, CODES, DTYPES, Checksum, Entry
 from .proof import Proof
 from .proof_codec import PROOF_PREFIX, proof_from_file
 from .refusals import refusal
 from .strict_json import loads
 
 __all__ = ["FORMAT_VERSION", "SUPPORTED_FEATURES", "ModelFile", "read"]
-
-Checksum = Callable[[memoryview, int], int]
 
 FORMAT_VERSION = "1"
 # names of codec.features that this version can run
@@ -169,14 +166,16 @@ def _check_metadata(metadata: dict[str, str]) -> list[str]:
         if key not in metadata:
             raise refusal("F21", "metadata", f"key {key!r} is missing")
     source = metadata.get("rnnrt.source_sha256", "")
-    if source and (len(source) != 64 or set(source) - set("0123456789abcdef")):
+    if source and not header.is_hex(source, 64):
         raise refusal("F21", "rnnrt.source_sha256", "expected 64 hex digits")
     return requires
 
 
-def _check_sums(raw: bytes, entries: list[Entry], metadata: dict[str, str], computed_sums: list[int]) -> None:
+def _check_sums(
+    raw: bytes, entries: list[Entry], metadata: dict[str, str], computed_sums: list[int], crc32: Checksum
+) -> None:
     """Both kinds of checksum; FormatError F22 and F23."""
-    stored, computed = header.header_crc32(raw)
+    stored, computed = header.header_crc32(raw, crc32)
     if stored != computed:
         raise refusal(
             "F22",
@@ -222,11 +221,17 @@ def _check_weights(graph: Graph, entries: list[Entry]) -> None:
         raise refusal("F26", min(found), "the graph names no such weight")
 
 
+def _zlib_crc32() -> Checksum:
+    from zlib import crc32
+
+    return crc32
+
+
 def _model(path: str, fd: int, crc32: Checksum) -> ModelFile:
     raw, entries, metadata, data, sums, nbytes = _read_raw(fd, crc32)
     checked = _check_identity(metadata)
     if checked:
-        _check_sums(raw, entries, metadata, sums)
+        _check_sums(raw, entries, metadata, sums, crc32)
     requires = _check_metadata(metadata)
     graph = codec.graph_from_json(loads(metadata["rnnrt.graph"], "rnnrt.graph"))
     for f in codec.features(graph):
@@ -247,8 +252,8 @@ def _model(path: str, fd: int, crc32: Checksum) -> ModelFile:
     return ModelFile(path, graph, MappingProxyType(weights), proof, MappingProxyType(metadata), nbytes, checked)
 
 
-def read(path: str | os.PathLike[str], crc32: Checksum = zlib.crc32) -> ModelFile:
-    """Read and check a model file; crc32 does what ``zlib.crc32`` does.
+def read(path: str | os.PathLike[str], crc32: Checksum | None = None) -> ModelFile:
+    """Read and check a model file; crc32 does what ``zlib.crc32`` does, which is taken where None.
 
     The file is opened once and read into private memory; it may be replaced or removed afterwards.
 
@@ -263,7 +268,7 @@ def read(path: str | os.PathLike[str], crc32: Checksum = zlib.crc32) -> ModelFil
     # a FIFO must not block the opening, a terminal must not become ours
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        return _model(name, fd, crc32)
+        return _model(name, fd, crc32 or _zlib_crc32())
     except FormatError as e:
         raise FormatError(f"{name}: {e}") from None
     finally:

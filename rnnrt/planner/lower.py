@@ -16,11 +16,9 @@ from ..ir.graph import Graph, Node
 from ..ir.halves import widen
 from ..ir.narrow import NARROW_ROLES, scale_name
 from ..ir.ops import OPS
-from ..ir.ops.doubles import DOUBLE_OPS
-from ..ir.ops.host import HOST_OPS
-from ..ir.ops.masks import MASK_OPS
 from ..ir.ops.recurrent import RECURRENT_OPS
 from ..ir.ops.spec import check_attrs
+from ..ir.ops.table import HOST_OPS, MASK_OPS
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import Streamability, analyse, timed_tensors
 from .encoders import ENCODERS
@@ -328,6 +326,17 @@ def _table(rows: list, width: int) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(len(rows), width)
 
 
+def _check_doubles(graph: Graph) -> None:
+    double = {t.name for t in graph.tensors.values() if t.dtype == "float64"}
+    if not double:
+        return
+    from ..ir.ops.doubles import DOUBLE_OPS
+
+    for n in graph.nodes:
+        if n.op not in DOUBLE_OPS and not double.isdisjoint((*Graph.reads(n), *n.outputs)):
+            raise FormatError(f"{n.name}: this version of rnnrt does not do op {n.op!r} in float64")
+
+
 def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -> Plan:
     """The program of a graph.
 
@@ -344,9 +353,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
     missing = [n for n in graph.nodes if n.op not in ALIAS_OPS and (n.op not in kinds or n.op not in ENCODERS)]
     if missing:
         raise FormatError(f"{missing[0].name}: this version of rnnrt cannot run op {missing[0].op!r}")
-    for n in graph.nodes:
-        if n.op not in DOUBLE_OPS and any(graph.tensors[t].dtype == "float64" for t in (*Graph.reads(n), *n.outputs)):
-            raise FormatError(f"{n.name}: this version of rnnrt does not do op {n.op!r} in float64")
+    _check_doubles(graph)
     stream = analyse(graph)
     low = _Lowering(graph, weights, stream)
     low.roots()

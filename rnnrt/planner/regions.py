@@ -15,7 +15,7 @@ from ..records import record
 __all__ = ["ALIAS_OPS", "Schedule", "schedule"]
 
 # Row-major order is Keras's order, so these only give the same bytes another shape.
-ALIAS_OPS = {"reshape", "flatten", "expand_dims", "squeeze", "fold_time", "unfold_time"}
+ALIAS_OPS = frozenset(("reshape", "flatten", "expand_dims", "squeeze", "fold_time", "unfold_time"))
 
 _Key = tuple[int, bool, str]  # (level, walks, time dimension)
 

@@ -249,7 +249,7 @@ def test_edits_of_the_text(blob, attempt, seed):
 
 
 def test_an_input_too_large_to_draw_is_refused():
-    from rnnrt.format.proof import draw_inputs
+    from rnnrt.format.replay import draw_inputs
 
     g = lstm_graph(features=3, steps=2**40)
     with pytest.raises(FormatError, match="cannot be drawn"):

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "native": {"errors"},
     "backends": {"native", "errors"},
     "planner": {"ir", "native", "errors"},
-    "convert": {"ir", "format.writer", "format.proof", "reference", "custom", "errors", "summary"},
+    "convert": {"ir", "format.writer", "format.proof", "format.replay", "reference", "custom", "errors", "summary"},
     **dict.fromkeys(
         ("model", "session", "placed"),  # three files of one room
         {

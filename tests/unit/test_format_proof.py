@@ -14,12 +14,9 @@ from rnnrt.format.proof import (
     ProofCase,
     ProofOutput,
     budget,
-    draw_inputs,
-    replay,
-    sample_indices,
-    sample_output,
 )
 from rnnrt.format.proof_codec import proof_from_file, proof_to_file
+from rnnrt.format.replay import draw_inputs, replay, sample_indices, sample_output
 from rnnrt.ir.graph import TensorSpec
 
 M = 2**64 - 1
@@ -317,7 +314,7 @@ def test_replay_of_wrong_weights():
 def test_the_tolerance_is_relative_above_one():
     graph, weights, proof = make()
     big = ProofOutput(np.array([1000.0], "f4"), (1,), 1e-5)
-    from rnnrt.format.proof import _error
+    from rnnrt.format.replay import _error
 
     assert _error(np.array([1000.005]), big) == pytest.approx(5e-6)
     assert _error(np.array([math.inf]), dataclasses.replace(big, values=np.array([math.inf]))) == 0.0

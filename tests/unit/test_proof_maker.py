@@ -7,7 +7,8 @@ import pytest
 from cases.graphs import Builder
 
 from rnnrt.convert.proof import make
-from rnnrt.format.proof import budget, replay
+from rnnrt.format.proof import budget
+from rnnrt.format.replay import replay
 from rnnrt.ir.activations import Activation
 from rnnrt.reference import Interpreter
 

@@ -11,7 +11,7 @@ from ...ir.dims import BATCH, DimLike, symbol
 from ...ir.graph import Graph, Node, Shape, TensorSpec
 from ...ir.ops import OPS, ShapeMismatch, infer_node
 from ...ir.ops.doubles import DOUBLE_OPS
-from ...ir.ops.masks import MASK_OPS
+from ...ir.ops.table import MASK_OPS
 from .call import LayerCall, UnknownInput, Value
 from .layers import REFUSED, REGISTRY, Entry
 from .layers.custom import custom_call

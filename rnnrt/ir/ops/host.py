@@ -14,9 +14,7 @@ from typing import Any
 from ...records import record
 from .spec import Attr, OpSpec, ShapeMismatch, StateSpec, register
 
-__all__ = ["HOST_OPS", "Signature", "config_of", "leaf_count", "signature_of", "signature_text"]
-
-HOST_OPS = ("host_cell", "host_layer")
+__all__ = ["Signature", "config_of", "leaf_count", "signature_of", "signature_text"]
 
 _LONGEST = 1 << 20
 _MOST = 16  # inputs, states or outputs of one class

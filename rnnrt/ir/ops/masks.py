@@ -8,11 +8,6 @@ from __future__ import annotations
 from ..dims import add, mul
 from .spec import Attr, OpSpec, ShapeMismatch, register
 
-__all__ = ["MASK_OPS"]
-
-#: ops whose output of rank 2 is a mask: (batch, time)
-MASK_OPS = frozenset(("not_equal", "masking", "logical_and", "logical_or", "ones_mask", "reduce_mask", "concat_masks"))
-
 _NUMBERS = ("float32", "float64", "int32", "int64", "bool")
 
 

@@ -10,6 +10,7 @@ from ...records import field, record
 from ..activations import Activation
 from ..dims import format_shape
 from ..graph import Node, Shape, TensorSpec
+from .table import ByFamily
 
 __all__ = ["OPS", "Attr", "OpSpec", "ShapeMismatch", "StateSpec", "check_attrs", "infer_node", "register"]
 
@@ -72,14 +73,32 @@ class OpSpec:
     time: Any = "step"
 
 
-OPS: dict[str, OpSpec] = {}
+OPS: ByFamily[OpSpec] = ByFamily(__package__)
 
 
 def register(spec: OpSpec) -> OpSpec:
     """Add an op to the list."""
-    assert spec.name not in OPS, spec.name
-    OPS[spec.name] = spec
+    OPS.put(spec.name, spec)
     return spec
+
+
+def _is_int(v: Any) -> bool:
+    return isinstance(v, int) and not isinstance(v, bool) and abs(v) < 2**48
+
+
+def _is_number(v: Any) -> bool:
+    return isinstance(v, (int, float)) and not isinstance(v, bool) and v == v
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "int": _is_int,
+    "float": _is_number,
+    "bool": lambda v: isinstance(v, bool),
+    "str": lambda v: isinstance(v, str),
+    "activation": lambda v: isinstance(v, Activation),
+    "ints": lambda v: isinstance(v, (list, tuple)) and all(map(_is_int, v)),
+    "floats": lambda v: isinstance(v, (list, tuple)) and all(_is_number(i) and abs(i) < math.inf for i in v),
+}
 
 
 def check_attrs(spec: OpSpec, attrs: dict) -> dict:
@@ -90,17 +109,7 @@ def check_attrs(spec: OpSpec, attrs: dict) -> dict:
     out = {}
     for name, a in spec.attrs.items():
         v = attrs.get(name, a.default)
-        ok = {
-            "int": isinstance(v, int) and not isinstance(v, bool) and abs(v) < 2**48,
-            "float": isinstance(v, (int, float)) and not isinstance(v, bool) and v == v,
-            "bool": isinstance(v, bool),
-            "str": isinstance(v, str),
-            "activation": isinstance(v, Activation),
-            "ints": isinstance(v, (list, tuple))
-            and all(isinstance(i, int) and not isinstance(i, bool) and abs(i) < 2**48 for i in v),
-            "floats": isinstance(v, (list, tuple))
-            and all(isinstance(i, (int, float)) and not isinstance(i, bool) and abs(i) < math.inf for i in v),
-        }[a.kind]
+        ok = _KINDS[a.kind](v)
         if not ok or (a.choices and v not in a.choices) or (a.minimum is not None and v < a.minimum):
             raise ShapeMismatch(f"attribute {name}={v!r} of op {spec.name} is not valid")
         out[name] = tuple(v) if a.kind in ("ints", "floats") else v

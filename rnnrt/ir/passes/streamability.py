@@ -11,7 +11,6 @@ from ...records import field, record
 from ..dims import DimLike, symbol
 from ..graph import Graph, Node, Shape, TensorSpec
 from ..ops import OPS, ShapeMismatch, infer_node
-from ..ops.host import signature_of
 from ..ops.recurrent import RECURRENT_OPS
 from ..ops.spec import check_attrs
 
@@ -46,6 +45,8 @@ class Streamability:
 def sequence_outputs(node: Node) -> int:
     """Of an op that loops over time the number of its outputs before the states; 0 for other ops."""
     if node.op == "host_cell":
+        from ..ops.host import signature_of
+
         return len(signature_of(node.attrs).outputs)
     return int(node.op in RECURRENT_OPS)
 

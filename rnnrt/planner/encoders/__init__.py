@@ -6,21 +6,6 @@ which the op's file in ``src_c/ops`` names at its top.
 
 from __future__ import annotations
 
-from . import (  # noqa: F401  (they register)
-    attention,
-    axes,
-    conv,
-    conv_lstm,
-    elementwise,
-    functions,
-    host,
-    masks,
-    matrix,
-    merge,
-    normalize,
-    recurrent,
-    shape,
-)
 from .base import ENCODERS, Encoded
 
 __all__ = ["ENCODERS", "Encoded"]

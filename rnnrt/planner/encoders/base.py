@@ -7,13 +7,16 @@ from typing import Any
 
 from ...ir.activations import ACTIVATIONS, Activation
 from ...ir.graph import Node, TensorSpec
+from ...ir.ops.table import ByFamily
+from ..regions import ALIAS_OPS
 
 __all__ = ["ENCODERS", "Encoded", "activation_number", "encoder", "reals"]
 
 Encoded = tuple[list[str], list[int], list[float]]
 Encoder = Callable[[Node, dict[str, Any], list[TensorSpec]], Encoded]
 
-ENCODERS: dict[str, Encoder] = {}
+#: ops that only give the same bytes another shape have none
+ENCODERS: ByFamily[Encoder] = ByFamily(__package__, without=ALIAS_OPS)
 _NUMBER = {name: i for i, name in enumerate(ACTIVATIONS)}
 
 
@@ -22,8 +25,7 @@ def encoder(*ops: str) -> Callable[[Encoder], Encoder]:
 
     def add(function: Encoder) -> Encoder:
         for op in ops:
-            assert op not in ENCODERS, op
-            ENCODERS[op] = function
+            ENCODERS.put(op, function)
         return function
 
     return add
