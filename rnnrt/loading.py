@@ -10,14 +10,12 @@ from .errors import FormatError
 from .format.reader import ModelFile, read
 from .model import Model, on_device
 from .native import _native as native
-from .records import record
 
 __all__ = ["load"]
 
 _KERAS_SIGNATURES = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")
 
 
-@record(frozen=True)
 class _Converted(ModelFile):
     """A Keras file converted in memory: a ModelFile that was never written. face: its layers as Keras lists them."""
 

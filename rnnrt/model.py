@@ -16,7 +16,7 @@ from .format.reader import ModelFile
 from .native import _native as native
 from .planner.lower import lower
 from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
-from .records import record
+from .records import Record
 from .structure import as_input, flatten_inputs, nest, place_of, shape_text
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ __all__ = ["Model", "TensorInfo", "on_device"]
 MOST_THREADS = 64  # of one call
 
 
-@record(frozen=True)
-class TensorInfo:
+class TensorInfo(Record):
     """What a model takes or gives: name, shape (None where free, batch first), dtype, role ``data`` or ``state``."""
 
     name: str

@@ -9,7 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["field", "record"]
+if TYPE_CHECKING:
+    from dataclasses import field
+
+    from typing_extensions import dataclass_transform
+else:
+
+    def field(*, default_factory):
+        """The default of a field that is a list, a dict or the like."""
+        return _Made(default_factory)
+
+    def dataclass_transform(**_):
+        return lambda cls: cls
+
+
+__all__ = ["Record", "field"]
 
 
 class _Made:
@@ -19,100 +33,89 @@ class _Made:
         self.factory = factory
 
 
+_REQUIRED = _Made(None)
+
+
 class _DataclassFields:
     """What :mod:`dataclasses` knows a class by, made when it is first asked for."""
 
-    def __get__(self, instance: Any, owner: Any) -> dict:
+    def __get__(self, instance: Any, owner: Any) -> Any:
         import dataclasses
 
         def as_field(name: str, default: Any) -> tuple:
             if default is _REQUIRED:
                 return name, Any
-            made = isinstance(default, _Made)
-            return (
-                name,
-                Any,
-                dataclasses.field(**{"default_factory": default.factory} if made else {"default": default}),
-            )
+            how = {"default_factory": default.factory} if type(default) is _Made else {"default": default}
+            return name, Any, dataclasses.field(**how)
 
-        twin = dataclasses.make_dataclass(owner.__name__, [as_field(*f) for f in owner.__record__.items()])
-        owner.__dataclass_fields__ = twin.__dataclass_fields__  # type: ignore[attr-defined]
-        return owner.__dataclass_fields__
+        twin: Any = dataclasses.make_dataclass(owner.__name__, [as_field(*f) for f in owner._fields.items()])
+        owner.__dataclass_fields__ = twin.__dataclass_fields__
+        return twin.__dataclass_fields__
 
 
-_REQUIRED = _Made(None)
+def _values(record: Any) -> tuple:
+    values = record.__dict__
+    return tuple([values[name] for name in record._fields])
 
 
-def _init(self: Any, *args: Any, **given: Any) -> None:
-    values, fields = self.__dict__, self.__record__
-    values.update(zip(fields, args))
-    if len(args) != len(fields):
-        for name, default in list(fields.items())[len(args) :]:
-            if name in given:
-                values[name] = given.pop(name)
-            elif default is _REQUIRED:
-                raise TypeError(f"{type(self).__name__}: {name!r} is missing")
-            else:
-                values[name] = default.factory() if type(default) is _Made else default
-    if given or len(args) > len(fields):
-        raise TypeError(f"{type(self).__name__}: its fields are {', '.join(fields)}; got too many, or {sorted(given)}")
-    if hasattr(self, "__post_init__"):
-        self.__post_init__()
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Record:
+    """A class of its annotated fields, after those of the record that it extends.
 
-
-def _values(self: Any) -> tuple:
-    values = self.__dict__
-    return tuple([values[name] for name in self.__record__])
-
-
-def _repr(self: Any) -> str:
-    return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in zip(self.__record__, _values(self)))})"
-
-
-def _eq(self: Any, other: Any) -> Any:
-    return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
-
-
-def _hash(self: Any) -> int:
-    return hash(_values(self))
-
-
-def _refuse(self: Any, name: str, *value: Any) -> None:
-    raise AttributeError(f"{type(self).__name__}.{name}: a frozen record cannot be changed")
-
-
-_METHODS = {"__init__": _init, "__repr__": _repr, "__eq__": _eq}
-_FROZEN = {**_METHODS, "__hash__": _hash, "__setattr__": _refuse, "__delattr__": _refuse}
-
-
-def _record(cls: Any = None, /, *, frozen: bool = False) -> Any:
-    """Make a class a record of its annotated fields, after those of the records that it extends.
-
-    frozen: its fields cannot be set later, and it has a hash.
+    Its fields cannot be set later, and it has a hash; those of ``class X(Record, frozen=False)`` can, and it has none.
     """
-    if cls is None:
-        return lambda cls: _record(cls, frozen=frozen)
-    own = vars(cls)
-    fields = dict(getattr(cls, "__record__", {}))
-    fields.update({name: own.get(name, _REQUIRED) for name in own.get("__annotations__", ())})
-    for name, default in fields.items():
-        if type(default) is _Made and name in own:
-            delattr(cls, name)
-    for name, method in (_FROZEN if frozen else {**_METHODS, "__hash__": None}).items():
-        if name == "__hash__" or name not in own:
-            setattr(cls, name, method)
-    cls.__record__ = fields
-    setattr(cls, "__match_args__", tuple(fields))  # noqa: B010  (mypy has it for final)
-    cls.__dataclass_fields__ = _DataclassFields()
-    return cls
 
+    _fields: dict[str, Any] = {}  # name -> default
+    __dataclass_fields__ = _DataclassFields()
 
-if TYPE_CHECKING:
-    from dataclasses import dataclass as record
-    from dataclasses import field
-else:
-    record = _record
+    if TYPE_CHECKING:
 
-    def field(*, default_factory):
-        """The default of a field that is a list, a dict or the like."""
-        return _Made(default_factory)
+        def __init_subclass__(cls, *, frozen: bool = True) -> None: ...
+
+    else:
+
+        def __init_subclass__(cls, *, frozen: bool = True) -> None:
+            own = cls.__dict__
+            fields = dict(cls._fields)
+            for name in own.get("__annotations__", ()):
+                fields[name] = own.get(name, _REQUIRED)
+                if type(fields[name]) is _Made and name in own:
+                    delattr(cls, name)
+            cls._fields, cls.__match_args__, cls.__dataclass_fields__ = fields, tuple(fields), _DataclassFields()
+            if not frozen:
+                cls.__setattr__, cls.__delattr__, cls.__hash__ = object.__setattr__, object.__delattr__, None
+
+        def __init__(self, *args: Any, **given: Any) -> None:
+            values, fields = self.__dict__, self._fields
+            values.update(zip(fields, args))
+            if len(args) != len(fields):
+                for name in list(fields)[len(args) :]:
+                    if name in given:
+                        values[name] = given.pop(name)
+                        continue
+                    default = fields[name]
+                    if default is _REQUIRED:
+                        raise TypeError(f"{type(self).__name__}: {name!r} is missing")
+                    values[name] = default.factory() if type(default) is _Made else default
+            if given or len(args) > len(fields):
+                names = f"its fields are {', '.join(fields)}"
+                raise TypeError(f"{type(self).__name__}: {names}; got {len(args)}, {sorted(given)}")
+            self.__post_init__()
+
+        def __post_init__(self) -> None:
+            pass
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            raise AttributeError(f"{type(self).__name__}.{name}: a frozen record cannot be changed")
+
+        def __delattr__(self, name: str) -> None:
+            raise AttributeError(f"{type(self).__name__}.{name}: a frozen record cannot be changed")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in zip(self._fields, _values(self)))})"
+
+    def __eq__(self, other: object) -> bool:
+        return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_values(self))

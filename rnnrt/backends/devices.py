@@ -7,15 +7,14 @@ from typing import Any
 
 from ..errors import BackendError
 from ..native import _native as native
-from ..records import record
+from ..records import Record
 
 __all__ = ["MATH", "Device", "available", "open_device"]
 
 MATH = ("fp32", "tf32")  # in the order of rnnrt_math
 
 
-@record(frozen=True)
-class Device:
+class Device(Record):
     """One device of a backend.
 
     kind: ``cpu`` or ``cuda``. index: its number among those of its kind.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..records import record
+from ..records import Record
 from .refusals import refusal
 from .strict_json import MAX_INT, dumps, loads
 
@@ -41,8 +41,7 @@ Checksum = Callable[[bytes | memoryview, int], int]
 _HEX = frozenset("0123456789abcdef")
 
 
-@record(frozen=True)
-class Entry:
+class Entry(Record):
     """A tensor of the file; begin and end count from the start of the data."""
 
     name: str
@@ -111,28 +110,21 @@ def is_hex(digits: str, count: int) -> bool:
     return len(digits) == count and _HEX.issuperset(digits)
 
 
-def _skip(raw: bytes, at: int, expected: bytes) -> int:
-    """The place after white space and what is expected then; -1 where it does not follow, or at is -1."""
-    if at < 0:
-        return -1
-    while raw[at : at + 1] in (b" ", b"\t", b"\r", b"\n"):
-        at += 1
-    return at + len(expected) if raw.startswith(expected, at) else -1
-
-
 def _digits_of_crc(raw: bytes) -> tuple[int, int]:
     """Where the digits of the header's own checksum stand; FormatError F22 unless they do at exactly one place."""
-    key, found = f'"{CRC_KEY}"'.encode(), []
+    key = f'"{CRC_KEY}":"'.encode()
     at = raw.find(key)
-    while at >= 0:
-        first = _skip(raw, _skip(raw, at + len(key), b":"), b'"')
-        digits = raw[first : first + 8].decode("latin-1") if first >= 0 else ""
-        if is_hex(digits, 8) and raw[first + 8 : first + 9] == b'"':
-            found.append(first)
-        at = raw.find(key, at + 1)
+    first, last = at + len(key), at + len(key) + 8
+    if at >= 0 and is_hex(raw[first:last].decode("latin-1"), 8) and raw[last : last + 1] == b'"':
+        if raw.count(key[:-2]) == 1:
+            return first, last
+    import re  # as other tools write it
+
+    pattern = rb'"rnnrt\.header_crc32"[ \t\r\n]*:[ \t\r\n]*"([0-9a-f]{8})"'
+    found = [m.span(1) for m in re.finditer(pattern, raw)]
     if len(found) != 1:
         raise refusal("F22", "header", f"{CRC_KEY} is not eight hex digits")
-    return found[0], found[0] + 8
+    return found[0]
 
 
 def header_crc32(raw: bytes, crc32: Checksum) -> tuple[str, str]:

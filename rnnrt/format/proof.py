@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..records import record
+from ..records import Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,7 @@ MAX_CASES = 16
 MAX_DRAWN = 1 << 26  # values per input: a fixed length in a hostile file must not eat the machine
 
 
-@record(frozen=True)
-class ProofOutput:
+class ProofOutput(Record):
     """What one output of the model must be in one case.
 
     values: 1-D; the output in C order at :func:`.replay.sample_indices` (its size, len(values)).
@@ -38,8 +37,7 @@ class ProofOutput:
     time: bool = False
 
 
-@record(frozen=True)
-class ProofCase:
+class ProofCase(Record):
     """Inputs, the ways to run them, and the outputs that every one of these ways must give.
 
     runs: some of ``whole`` (``predict``), ``chunked`` (one session, a ``run`` per piece) and
@@ -63,8 +61,7 @@ class ProofCase:
         return "whole" not in self.runs
 
 
-@record(frozen=True)
-class Proof:
+class Proof(Record):
     """All cases of a file; ``nbytes`` may be at most :func:`budget`."""
 
     cases: tuple[ProofCase, ...]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..ir.graph import Graph
-from ..records import record
+from ..records import Record
 from . import codec, header
 from .header import ALIGNMENT, CODES, DTYPES, Checksum, Entry
 from .proof import Proof
@@ -31,8 +31,7 @@ CHECKSUM_KEYS = ("rnnrt.crc32", header.CRC_KEY)
 OPTIONAL_KEYS = ("rnnrt.proof", "rnnrt.quant", "rnnrt.source_sha256", "rnnrt.producer")
 
 
-@record(frozen=True)
-class ModelFile:
+class ModelFile(Record):
     """All that a file holds.
 
     weights: name -> read-only array (views of one private buffer; bfloat16 as uint16 bits), the scales of int8 ones

@@ -11,14 +11,13 @@ import numpy as np
 from ..errors import FormatError
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph, TensorSpec
-from ..records import record
+from ..records import Record
 from .proof import MAX_DRAWN, Proof, ProofCase, ProofOutput
 
 __all__ = ["ProofResult", "RunResult", "draw_inputs", "input_shape", "replay", "sample_indices", "sample_output"]
 
 
-@record(frozen=True)
-class RunResult:
+class RunResult(Record):
     """One output of one run of one case.
 
     error: the worst |got - ref| / max(1, |ref|), inf for a NaN or a wrong shape.
@@ -36,8 +35,7 @@ class RunResult:
         return self.error <= self.tolerance
 
 
-@record(frozen=True)
-class ProofResult:
+class ProofResult(Record):
     """What :func:`replay` found; error and tolerance are those of the result nearest to its bound."""
 
     error: float

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..records import record
+from ..records import Record
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationInfo", "activation_from_json", "activation_to_json"]
 
 
-@record(frozen=True)
-class ActivationInfo:
+class ActivationInfo(Record):
     """params: (name, default) pairs. rowwise: a value depends on its whole row (last axis)."""
 
     params: tuple[tuple[str, float], ...] = ()
@@ -60,8 +59,7 @@ ACTIVATIONS: dict[str, ActivationInfo] = {
 }
 
 
-@record(frozen=True)
-class Activation:
+class Activation(Record):
     """A function of the list with its parameters, in the order of the list."""
 
     name: str = "linear"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Union
 
-from ..records import record
+from ..records import Record
 
 __all__ = [
     "BATCH",
@@ -31,8 +31,7 @@ __all__ = [
 ]
 
 
-@record(frozen=True)
-class Dim:
+class Dim(Record):
     """A symbolic dimension; build it with :func:`symbol`, :func:`mul`, :func:`add`, :func:`affine`."""
 
     kind: str  # "sym" | "mul" | "add" | "affine"

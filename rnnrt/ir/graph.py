@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..records import field, record
+from ..records import Record, field
 from .dims import DimLike
 
 __all__ = ["Graph", "InputSpec", "Node", "Shape", "TensorSpec", "WeightSpec"]
@@ -13,8 +13,7 @@ __all__ = ["Graph", "InputSpec", "Node", "Shape", "TensorSpec", "WeightSpec"]
 Shape = tuple[DimLike, ...]
 
 
-@record(frozen=True)
-class TensorSpec:
+class TensorSpec(Record):
     """A value that flows along an edge.
 
     ``shape`` has the batch first, as in Keras: ``(BATCH, T, features)``. dtype is one of
@@ -26,8 +25,7 @@ class TensorSpec:
     dtype: str = "float32"
 
 
-@record(frozen=True)
-class WeightSpec:
+class WeightSpec(Record):
     """A stored array, in Keras's orientation and gate order, named ``<layer path>.<weight>``."""
 
     name: str
@@ -35,8 +33,7 @@ class WeightSpec:
     dtype: str = "float32"
 
 
-@record(frozen=True)
-class InputSpec:
+class InputSpec(Record):
     """A model input: the tensor that it feeds, the name users give it by, and its role.
 
     role: ``data``, or ``state`` for an input that is used only as an ``initial_state``.
@@ -47,8 +44,7 @@ class InputSpec:
     role: str = "data"
 
 
-@record(frozen=True)
-class Node:
+class Node(Record):
     """One op of the closed list in :mod:`rnnrt.ir.ops`.
 
     name is the path of the Keras layer (for messages, states and the summary); several nodes
@@ -70,8 +66,7 @@ class Node:
     layer_class: str = ""  # Keras's class name, for the summary
 
 
-@record
-class Graph:
+class Graph(Record, frozen=False):
     """A whole model.
 
     nodes are in topological order. input_structure and output_structure mirror what Keras's

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.dims import Dim, DimLike, evaluate
-from ..records import field, record
+from ..records import Record, field
 
 __all__ = ["DTYPES", "DimTable", "InputInfo", "OutputInfo", "Plan", "StateInfo"]
 
@@ -66,8 +66,7 @@ class _Shaped:
         return tuple(None if isinstance(d, Dim) else d for d in self.shape)
 
 
-@record(frozen=True)
-class InputInfo(_Shaped):
+class InputInfo(_Shaped, Record):
     """name; dtype that foreign arrays are cast to; dtypes that are taken as they are; shape; fixed length."""
 
     name: str
@@ -92,8 +91,7 @@ class InputInfo(_Shaped):
         return tuple(shape)
 
 
-@record(frozen=True)
-class OutputInfo(_Shaped):
+class OutputInfo(_Shaped, Record):
     """name, dtype, shape, and whether a session's step drops its time axis."""
 
     name: str
@@ -102,8 +100,7 @@ class OutputInfo(_Shaped):
     per_step: bool
 
 
-@record(frozen=True)
-class StateInfo:
+class StateInfo(Record):
     """One visible slot of a state row: name, shape without the batch, dtype, byte offset in the row."""
 
     name: str
@@ -113,8 +110,7 @@ class StateInfo:
     keras: bool  # False: ours (has_output), needed to go on, unknown to Keras
 
 
-@record
-class Plan:
+class Plan(Record, frozen=False):
     """What native.Program takes, and what Model tells its users."""
 
     dims: np.ndarray

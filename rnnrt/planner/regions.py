@@ -10,7 +10,7 @@ from ..ir.dims import DimLike
 from ..ir.graph import Graph, Node, TensorSpec
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import time_kind
-from ..records import record
+from ..records import Record
 
 __all__ = ["ALIAS_OPS", "Schedule", "schedule"]
 
@@ -20,8 +20,7 @@ ALIAS_OPS = frozenset(("reshape", "flatten", "expand_dims", "squeeze", "fold_tim
 _Key = tuple[int, bool, str]  # (level, walks, time dimension)
 
 
-@record
-class Schedule:
+class Schedule(Record, frozen=False):
     """Ops in running order with their region, and where each tensor is made."""
 
     nodes: list[Node]

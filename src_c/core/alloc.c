@@ -11,7 +11,7 @@
 /* Weights that lie beyond the caches are read page by page: two cores that read 10 MB each get 1.1 to 1.5 times as much
  * of the third cache from large pages, and loading takes a fault for 2 MB instead of 4 KB. */
 #define LARGE_PAGE ((size_t)2 << 20)
-#define LARGE_FROM (2 * LARGE_PAGE)
+#define LARGE_FROM LARGE_PAGE
 
 static void *default_alloc(size_t bytes, void *context)
 {

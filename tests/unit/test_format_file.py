@@ -156,6 +156,23 @@ def test_reads_what_the_safetensors_package_writes(tmp_path, model):
         read(other)
 
 
+@pytest.mark.parametrize("key", ['"rnnrt.header_crc32" :\n "', '"rnnrt.header_crc32":"'])
+def test_reads_a_header_that_another_tool_wrote(model, key):
+    """White space around the header's checksum, and behind the header."""
+    path, graph, weights = model[:3]
+    top, data = split(path.read_bytes())
+    text = json.dumps(top, separators=(",", ":"), ensure_ascii=False).replace('"rnnrt.header_crc32":"', key)
+    raw = text.encode() + b" " * 5
+    stored = top["__metadata__"]["rnnrt.header_crc32"].encode()
+    digits = b"%08x" % zlib.crc32(raw.replace(stored, b"00000000"))
+    raw = raw.replace(stored, digits)
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
+    assert read(path).checked
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw.replace(digits, b"0123abcd") + data)
+    with pytest.raises(FormatError, match=r"\[F22\]"):
+        read(path)
+
+
 def test_reads_unaligned_data(tmp_path):
     """A header of odd length, and a byte tensor before the weights."""
     graph, proof = MODELS["lstm"]

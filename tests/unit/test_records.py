@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
-from rnnrt.records import field, record
+from rnnrt.records import Record, field
 
 
-@record(frozen=True)
-class Point:
+class Point(Record):
     x: int
     y: tuple = ()
 
 
-@record(frozen=True)
 class Named(Point):
     name: str = "n"
     tags: dict = field(default_factory=dict)
 
 
-@record
-class Open:
+class Open(Record, frozen=False):
     values: list = field(default_factory=list)
     size: int = 0
 

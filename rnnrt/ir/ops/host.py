@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from ...records import record
+from ...records import Record
 from .spec import Attr, OpSpec, ShapeMismatch, StateSpec, register
 
 __all__ = ["Signature", "config_of", "leaf_count", "signature_of", "signature_text"]
@@ -20,8 +20,7 @@ _LONGEST = 1 << 20
 _MOST = 16  # inputs, states or outputs of one class
 
 
-@record(frozen=True)
-class Signature:
+class Signature(Record):
     """What a class says of itself.
 
     inputs, states_in, outputs_in: structures with an index at each leaf. states: (name, shape without the batch).

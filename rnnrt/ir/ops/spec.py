@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...records import field, record
+from ...records import Record, field
 from ..activations import Activation
 from ..dims import format_shape
 from ..graph import Node, Shape, TensorSpec
@@ -19,8 +19,7 @@ class ShapeMismatch(ValueError):
     """Shapes, attributes or weights of a node do not fit each other."""
 
 
-@record(frozen=True)
-class Attr:
+class Attr(Record):
     """An attribute: kind is ``int | float | bool | str | activation | ints | floats``; choices for strings."""
 
     kind: str
@@ -29,8 +28,7 @@ class Attr:
     minimum: int | None = None
 
 
-@record(frozen=True)
-class StateSpec:
+class StateSpec(Record):
     """One state of an op: Keras's name for it and its shape without the batch; keras: whether Keras knows it."""
 
     name: str
@@ -43,8 +41,7 @@ WeightRule = Callable[[dict, Sequence[TensorSpec]], dict]
 StateRule = Callable[[dict], list]
 
 
-@record(frozen=True)
-class OpSpec:
+class OpSpec(Record):
     """One op.
 
     Attributes

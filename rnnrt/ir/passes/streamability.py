@@ -7,7 +7,7 @@ another way than a recurrence cannot be cut, and is named with its reason.
 
 from __future__ import annotations
 
-from ...records import field, record
+from ...records import Record, field
 from ..dims import DimLike, symbol
 from ..graph import Graph, Node, Shape, TensorSpec
 from ..ops import OPS, ShapeMismatch, infer_node
@@ -21,8 +21,7 @@ TIME = symbol("T")
 _KEEPS_IDS = ("cast", "not_equal", "logical_and", "logical_or")
 
 
-@record(frozen=True)
-class Streamability:
+class Streamability(Record):
     """The verdict.
 
     ok; layer and reason where not; marks: tensor -> ``step | sequence | constant``, or ``folded`` for what each
