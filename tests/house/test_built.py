@@ -5,6 +5,11 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from cases.graphs import Builder
+
+from rnnrt.format.writer import write
+from rnnrt.ir.ops.table import FAMILIES
+
 
 def test_the_extension_exports_its_init_function_only():
     spec = find_spec("rnnrt.native._native")
@@ -35,3 +40,30 @@ def test_the_extension_alone_does_not_load_scipy():
 def test_the_list_of_loaded_modules_sees():
     assert "h5py" in _loaded_by("import h5py")
     assert "rnnrt" in _loaded_by("import rnnrt")
+
+
+_ANSWER = """
+import sys
+import numpy as np
+before = set(sys.modules)
+import rnnrt
+rnnrt.load(sys.argv[1]).predict(np.zeros((1, 5), "int32"))
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_a_first_answer_brings_little(tmp_path):
+    """What load and predict import beyond NumPy: json of the standard library, and the families of the model's ops."""
+    b = Builder()
+    (x,) = b.add("embedding", "e", b.input("x", None, dtype="int32"), input_dim=7, output_dim=4)
+    (h,) = b.add("lstm", "l", x, units=3)
+    write(tmp_path / "m.rnnrt", *b.done(*b.add("dense", "d", h, units=2)))
+    run = [sys.executable, "-c", _ANSWER, str(tmp_path / "m.rnnrt")]
+    more = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+    ours = {m for m in more if m.split(".")[0] == "rnnrt"}
+    strange = {m for m in more if m.split(".")[0] in sys.stdlib_module_names} - {"__future__", "_json"}
+    assert {m.split(".")[0] for m in strange} <= {"json"}
+    families = {m.rpartition(".")[2] for m in ours} & set(FAMILIES)
+    assert families == {"matrix", "recurrent"}
+    late = ("session", "summary", "verify", "format.replay", "format.writer", "convert", "streams", "benchmark")
+    assert not [m for m in ours if m.startswith(tuple(f"rnnrt.{name}" for name in late))]

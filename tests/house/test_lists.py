@@ -4,6 +4,8 @@ import house_rules as house
 
 from rnnrt.ir.activations import ACTIVATIONS
 from rnnrt.ir.ops import OPS
+from rnnrt.ir.ops.table import FAMILIES
+from rnnrt.planner.encoders import ENCODERS
 
 # copy is made by the planner only; the others are views that no op has to run
 ONLY_IN_PROGRAMS = {"copy"}
@@ -23,6 +25,14 @@ def test_ops():
     assert [id for id, _ in entries] == [name.upper() for name in names]
     assert set(names) - set(OPS) == ONLY_IN_PROGRAMS
     assert set(OPS) - set(names) == ONLY_IN_GRAPHS
+
+
+def test_families_hold_what_their_modules_register():
+    for family, ops in FAMILIES.items():
+        assert [OPS[op].infer.__module__.rpartition(".")[2] for op in ops] == [family] * len(ops)
+        encoders = [ENCODERS[op].__module__.rpartition(".")[2] for op in ops if op in ENCODERS]
+        assert encoders == [family] * len(encoders)
+    assert set(OPS) - set(ENCODERS) == ONLY_IN_GRAPHS
 
 
 def test_the_reader_of_def_files_sees(tmp_path):
