@@ -36,7 +36,8 @@ extern __shared__ __align__(16) unsigned char rnnrt_dynamic_shared[];
 /* Bugs that tests plant to see themselves fail: left-out barriers and waits, one buffer where there are two. */
 #define RNNRT_MUTANTS(X)                                                                             \
     X(GEMM_WAIT) X(GEMM_BARRIER) X(GEMM_STAGE) X(THIN_BARRIER) X(PARTS_BARRIER) X(GRID_WAIT)         \
-    X(GRID_BARRIER) X(GRID_ONE_BUFFER) X(CLUSTER_WAIT) X(CLUSTER_ONE_BUFFER)
+    X(GRID_BARRIER) X(GRID_ONE_BUFFER) X(CLUSTER_WAIT) X(CLUSTER_ONE_BUFFER) X(TENSOR_WAIT)          \
+    X(TENSOR_BARRIER) X(TENSOR_ONE_BUFFER) X(TENSOR_RING) X(TENSOR_SUMS)
 #ifdef RNNRT_PLANT
 extern int rnnrt_planted; /* one of them, or -1 */
 enum rnnrt_mutant {

@@ -84,14 +84,13 @@ int32_t device_facts_of(int32_t device, device_facts *out, rnnrt_error *err)
         return fail(err, RNNRT_EDEVICE, "there is no device cuda:%d; this machine has %d", (int)device, n);
     struct { cudaDeviceAttr attribute; int value; } ask[] = {
         {cudaDevAttrComputeCapabilityMajor, 0}, {cudaDevAttrComputeCapabilityMinor, 0}, {cudaDevAttrMultiProcessorCount, 0},
-        {cudaDevAttrMaxSharedMemoryPerBlockOptin, 0}, {cudaDevAttrCooperativeLaunch, 0},
     };
     for (auto &a : ask) {
         const int32_t rc = check(cudaDeviceGetAttribute(&a.value, a.attribute, device), "asking the device", err);
         if (rc)
             return rc;
     }
-    *out = {device, ask[0].value * 10 + ask[1].value, ask[2].value, ask[3].value, ask[4].value, ask[0].value >= 9};
+    *out = {device, ask[0].value * 10 + ask[1].value, ask[2].value};
     if (out->capability < 75)
         return fail(err, RNNRT_EDEVICE, "cuda:%d has compute capability %d.%d; this plugin needs 7.5", (int)device, ask[0].value,
                     ask[1].value);

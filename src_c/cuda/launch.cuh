@@ -30,10 +30,9 @@ template <class... P> static inline cudaError_t launch_allowed(void (*kernel)(P.
     return s.cluster > 8 ? cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) : cudaSuccess;
 }
 
-template <class... P, class... A>
-static inline cudaError_t launch_shaped(void (*kernel)(P...), const grid_shape &s, cudaStream_t stream, A &&...args)
+/* attrs: room for two, which lives as long as what is returned. */
+static inline cudaLaunchConfig_t launch_config(const grid_shape &s, cudaStream_t stream, cudaLaunchAttribute *attrs)
 {
-    cudaLaunchAttribute attrs[2] = {};
     cudaLaunchConfig_t c = {};
     c.gridDim = s.blocks;
     c.blockDim = s.threads;
@@ -50,6 +49,14 @@ static inline cudaError_t launch_shaped(void (*kernel)(P...), const grid_shape &
         attrs[c.numAttrs].val.clusterDim.y = 1;
         attrs[c.numAttrs++].val.clusterDim.z = 1;
     }
+    return c;
+}
+
+template <class... P, class... A>
+static inline cudaError_t launch_shaped(void (*kernel)(P...), const grid_shape &s, cudaStream_t stream, A &&...args)
+{
+    cudaLaunchAttribute attrs[2] = {};
+    const cudaLaunchConfig_t c = launch_config(s, stream, attrs);
     if (cudaError_t e = launch_allowed(kernel, s))
         return e;
     return cudaLaunchKernelEx(&c, kernel, static_cast<A &&>(args)...);

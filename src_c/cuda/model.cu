@@ -88,7 +88,9 @@ static int32_t create(const rnnrt_plan *plan, const rnnrt_model_options *opt, mo
     device_guard guard;
     if ((rc = guard.enter(m->gpu.device, err)))
         return rc;
-    device_table_make(&m->table, m->gpu, opt && RNNRT_HAS(opt, rnnrt_model_options, math) ? opt->math : RNNRT_MATH_FP32);
+    const int32_t math = opt && RNNRT_HAS(opt, rnnrt_model_options, math) ? opt->math : RNNRT_MATH_FP32;
+    if ((rc = device_table_make(&m->table, m->gpu.device, math, err)))
+        return rc;
     packing_failed();
     const rnnrt_target target = {&m->table, device_classes(), &device_heap};
     if ((rc = rnnrt_program_make(plan, &target, &m->program, err)))

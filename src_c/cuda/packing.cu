@@ -83,13 +83,13 @@ void pack_PRODUCT(const rnnrt_plan_view *v, const rnnrt_op *op, void *packed)
         bias[i] = ((const float *)p->weight_data[op->weight[1]])[i % given];
 }
 
-void device_table_make(device_table *t, const device_facts &gpu, int32_t math)
+int32_t device_table_make(device_table *t, int32_t device, int32_t math, rnnrt_error *err)
 {
     t->name = "cuda";
     t->vector_floats = 32;       /* the host's estimates divide by it */
     t->half = t;                 /* checks ask whether there is one */
-    t->gpu = {gpu.capability, gpu.sms, gpu.shared_optin};
     t->math = math == RNNRT_MATH_TF32 ? rnnrt::MATH_TF32 : rnnrt::MATH_FP32;
+    return check(rnnrt::recurrent_device_of(device, &t->gpu), "asking the device", err);
 }
 
 } // namespace rnnrt_cuda

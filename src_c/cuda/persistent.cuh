@@ -20,6 +20,7 @@
 namespace rnnrt {
 
 constexpr int TEAM_THREADS = 256, TEAM_ROWS = 16, TEAM_PAIRS = 2; /* pairs of (row, unit) that a thread finishes */
+constexpr int TENSOR_PAIRS = 8, TENSOR_STAGES = 3; /* likewise; tiles in the ring */
 
 /* tanh, sigmoid, or a clamped line: what layers are usually made of, in little code and without a call, for registers
  * are full of weights. Other functions go by steps. */
@@ -63,6 +64,8 @@ struct team_job {
     team_function activation, recurrent_activation;
     const float *recurrent, *candidate, *hidden_bias;
     word64 *words;               /* GRID: [tile][2][rows][units], zero at the launch */
+    float *h;                    /* TENSOR: [tile][2][rows][units in fours], and a count for each tile; zero at the launch */
+    unsigned *arrived;
     int64_t first_tile, step0, steps; /* of this launch; step0 counts from the start of the run */
     int rows, unit_bits, team;   /* rows of a tile, log2 of UC, blocks of a team */
 };
@@ -72,6 +75,31 @@ template <cell_form FORM> struct cell_shape {
     static constexpr int GATES = FORM == FORM_LSTM ? 4 : FORM == FORM_SIMPLE ? 1 : 3;
     static constexpr int FIRST = FORM == FORM_LSTM ? 4 : FORM == FORM_SIMPLE ? 1 : FORM == FORM_GRU_AFTER ? 3 : 2;
 };
+
+/* The new h of a unit from its inputs' part z and its sums v; update: of a GRU that resets before. */
+template <cell_form FORM>
+__device__ __forceinline__ float team_gates(const team_job &j, const float *z, const float *v, float update, int unit, float h, float &c)
+{
+    constexpr int G = cell_shape<FORM>::GATES;
+    if (FORM == FORM_LSTM) {
+        const float i = team_apply(j.recurrent_activation, z[0] + v[0]);
+        const float f = team_apply(j.recurrent_activation, z[1 % G] + v[1 % G]);
+        const float g = team_apply(j.activation, z[2 % G] + v[2 % G]);
+        const float o = team_apply(j.recurrent_activation, z[3 % G] + v[3 % G]);
+        c = fmaf(f, c, i * g);
+        return o * team_apply(j.activation, c);
+    }
+    if (FORM == FORM_SIMPLE)
+        return team_apply(j.activation, z[0] + v[0]);
+    float g = z[2 % G] + v[2 % G];
+    if (FORM == FORM_GRU_AFTER) {
+        update = team_apply(j.recurrent_activation, z[0] + v[0]);
+        const float r = team_apply(j.recurrent_activation, z[1 % G] + v[1 % G]);
+        g = fmaf(r, j.hidden_bias[unit] + v[2 % G], z[2 % G]);
+    }
+    g = team_apply(j.activation, g);
+    return fmaf(update, h - g, g);
+}
 
 template <int N, int ROWS, int KPT>
 __device__ __forceinline__ void team_rows(const float (&w)[N][KPT], const float *h, int pitch, int segment, int segments,
@@ -121,7 +149,6 @@ template <cell_form FORM, int KPT, bool CLUSTER>
 __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
 {
     constexpr int G = cell_shape<FORM>::GATES, FIRST = cell_shape<FORM>::FIRST, SECOND = G - FIRST;
-    constexpr bool GRU = FORM == FORM_GRU_AFTER || FORM == FORM_GRU_BEFORE;
     if (CLUSTER && !RNNRT_SM90)
         return;
     DYNAMIC_SHARED(float, shared);
@@ -292,25 +319,7 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
                 constexpr int FROM = FORM == FORM_GRU_BEFORE ? FIRST : 0;
                 float v[G];
                 sums(p, FROM, count_of<G - FROM>(), v + FROM);
-                if (FORM == FORM_LSTM) {
-                    const float i = team_apply(j.recurrent_activation, z[p][0] + v[0]);
-                    const float f = team_apply(j.recurrent_activation, z[p][1 % G] + v[1 % G]);
-                    const float c = team_apply(j.activation, z[p][2 % G] + v[2 % G]);
-                    const float o = team_apply(j.recurrent_activation, z[p][3 % G] + v[3 % G]);
-                    own_c[p] = fmaf(f, own_c[p], i * c);
-                    h = o * team_apply(j.activation, own_c[p]);
-                } else if (GRU) {
-                    float update = keep[p], g = z[p][2 % G] + v[2 % G];
-                    if (FORM == FORM_GRU_AFTER) {
-                        update = team_apply(j.recurrent_activation, z[p][0] + v[0]);
-                        const float r = team_apply(j.recurrent_activation, z[p][1 % G] + v[1 % G]);
-                        g = fmaf(r, j.hidden_bias[u] + v[2 % G], z[p][2 % G]);
-                    }
-                    g = team_apply(j.activation, g);
-                    h = fmaf(update, h - g, g);
-                } else {
-                    h = team_apply(j.activation, z[p][0] + v[0]);
-                }
+                h = team_gates<FORM>(j, z[p], v, keep[p], u, h, own_c[p]);
                 own_h[p] = h;
             }
             if (float *y = output_at(s, row, step))
@@ -345,6 +354,11 @@ static cudaError_t team_launch(const team_job &j, int kpt, const grid_shape &g, 
 {
     return g.cluster ? team_start<FORM, true>(j, kpt, g, stream) : team_start<FORM, false>(j, kpt, g, stream);
 }
+/* TENSOR: see tensor.cu. */
+cudaError_t lstm_tensor(const team_job &j, int passes, const grid_shape &g, cudaStream_t stream);
+cudaError_t gru_tensor(const team_job &j, int passes, const grid_shape &g, cudaStream_t stream);
+/* Clusters of that many blocks, as large as a team's may be, that the current device has room for at once. */
+cudaError_t team_clusters(unsigned blocks, size_t shared, int *n);
 cudaError_t simple_rnn_team(const team_job &j, int kpt, const grid_shape &g, cudaStream_t stream);
 cudaError_t lstm_team(const team_job &j, int kpt, const grid_shape &g, cudaStream_t stream);
 cudaError_t gru_after_team(const team_job &j, int kpt, const grid_shape &g, cudaStream_t stream);

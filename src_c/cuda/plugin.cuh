@@ -29,8 +29,6 @@ int32_t why_no_memory(rnnrt_error *err);
 /* ---- devices ---- */
 typedef struct device_facts {
     int32_t device, capability, sms;
-    int32_t shared_optin;        /* bytes of shared memory that a block may ask for */
-    int32_t cooperative, clusters;
 } device_facts;
 
 /* 0, and err filled with cause and remedy, where no device can be reached. */
@@ -51,7 +49,8 @@ struct device_table : rnnrt_kernels {
     rnnrt::recurrent_device gpu;
     rnnrt::math_mode math;
 };
-void device_table_make(device_table *t, const device_facts &gpu, int32_t math);
+/* Of the current device. */
+int32_t device_table_make(device_table *t, int32_t device, int32_t math, rnnrt_error *err);
 /* Weights as floats: where they lie, or in memory of their own (`made`, to be freed), or NULL. */
 const float *widened(int32_t dtype, int64_t n, const void *from, float **made);
 /* A pack function of this thread ran out of memory since it was last asked. */

@@ -1,6 +1,7 @@
 /* Weights, the choice of a path, scratch, and the run over chunks of steps. */
 #include "recurrent.cuh"
 
+#include "gemm_tiles.cuh"
 #include "launch.cuh"
 #include "persistent.cuh"
 #include "steps.cuh"
@@ -50,8 +51,10 @@ void interleave(const float *source, int64_t rows, int64_t units, int gates, int
 
 /* How a team of blocks would be cut; kpt == 0: not at all. */
 struct team_plan {
-    int unit_bits, team, kpt, rows;
+    int unit_bits, team, rows;
+    int kpt;                     /* weights of a thread; TENSOR: passes of a product */
     int64_t tiles, at_once;      /* tiles of the batch, and how many of them one launch takes */
+    int64_t waves;               /* launches after one another, or as much as that */
     size_t shared;
 };
 
@@ -61,6 +64,22 @@ size_t team_shared(const team_plan &p, int gates, bool cluster)
     return sizeof(float) * (size_t)p.rows * ((cluster ? 2 : 1) * (size_t)segments * (size_t)p.kpt + (size_t)groups * (size_t)uc * (size_t)gates);
 }
 
+int bits_of(int n) { return n <= 1 ? 0 : 1 + bits_of(n / 2); }
+
+/* Teams that run at once. */
+int64_t teams_of(const recurrent_device &d, int team, bool cluster)
+{
+    const int64_t by_blocks = d.multiprocessors / team;
+    return cluster && d.clusters[bits_of(team)] < by_blocks ? d.clusters[bits_of(team)] : by_blocks;
+}
+
+void tile_up(team_plan *p, int64_t batch, int64_t teams, bool cluster)
+{
+    p->tiles = (batch + p->rows - 1) / p->rows;
+    p->at_once = cluster || p->tiles < teams ? p->tiles : teams;
+    p->waves = (p->tiles + teams - 1) / teams;
+}
+
 /* unit_bits: the cut to be tried. */
 team_plan team_cut(const recurrent_args &a, const recurrent_device &d, int unit_bits, bool cluster)
 {
@@ -68,41 +87,84 @@ team_plan team_cut(const recurrent_args &a, const recurrent_device &d, int unit_
     const packed_layout l = layout_of(a.cell);
     const int64_t uc = (int64_t)1 << unit_bits, team = (a.cell.units + uc - 1) / uc, segments = TEAM_THREADS / uc;
     const int64_t need = round_up((a.cell.units + segments - 1) / segments, 4);
-    if (need > 32 || (cluster && team > 8) || team > d.multiprocessors)
+    if (need > 32 || team > (cluster ? 8 : d.multiprocessors))
         return p;
     p.unit_bits = unit_bits;
-    p.team = 1;
-    while (cluster && p.team < team) /* clusters of a power of two always fit */
+    p.team = cluster ? 1 : (int)team;
+    while (p.team < team) /* clusters are powers of two */
         p.team *= 2;
-    if (!cluster)
-        p.team = (int)team;
-    const int kpt = need <= 8 ? 8 : need <= 16 ? 16 : 32;
-    const int64_t teams = d.multiprocessors / p.team ? d.multiprocessors / p.team : 1;
+    const int64_t teams = teams_of(d, p.team, cluster);
+    if (!teams)
+        return p;
     int64_t rows = (a.batch + teams - 1) / teams;
     const int64_t most = TEAM_PAIRS * TEAM_THREADS / uc < TEAM_ROWS ? TEAM_PAIRS * TEAM_THREADS / uc : TEAM_ROWS;
     rows = rows < most ? rows : most;
+    const int kpt = need <= 8 ? 8 : need <= 16 ? 16 : 32;
     for (p.rows = (int)rows, p.kpt = kpt; p.rows; p.rows--)
         if ((p.shared = team_shared(p, l.gates, cluster)) <= (size_t)d.shared_bytes)
             break;
-    if (!p.rows) {
+    if (p.rows)
+        tile_up(&p, a.batch, teams, cluster);
+    else
         p.kpt = 0;
-        return p;
-    }
-    p.tiles = (a.batch + p.rows - 1) / p.rows;
-    p.at_once = cluster ? p.tiles : p.tiles < teams ? p.tiles : teams;
     return p;
 }
 
-/* The smallest team whose threads hold few weights; else the largest that holds them at all. */
-team_plan team_of(const recurrent_args &a, const recurrent_device &d, bool cluster)
+team_plan tensor_cut(const recurrent_args &a, const recurrent_device &d, int unit_bits, int rows)
+{
+    team_plan p = {};
+    const int uc = 1 << unit_bits, cols = uc * 4, warps = TEAM_THREADS / 32, tiles = rows / 32 * (cols / 32);
+    const int64_t team = (a.cell.units + uc - 1) / uc;
+    if (tiles > warps || team > d.multiprocessors)
+        return p;
+    const int64_t splits = warps / tiles, k = round_up(a.cell.units, TILE_K * splits);
+    const int64_t ring = TENSOR_STAGES * splits * rows * X_PITCH, sums = splits * rows * (cols + 4);
+    p.shared = sizeof(float) * (size_t)(k * w_pitch(cols) + rows * uc * (layout_of(a.cell).gates + 2) + (ring > sums ? ring : sums));
+    if (p.shared > (size_t)d.shared_bytes)
+        return p;
+    p.unit_bits = unit_bits;
+    p.team = (int)team;
+    p.rows = rows;
+    p.kpt = a.math == MATH_TF32 ? 1 : 3;
+    tile_up(&p, a.batch, teams_of(d, p.team, false), false);
+    return p;
+}
+
+/* Cycles of a multiprocessor for a step: guesses, no device has been measured. */
+int64_t cost_of(const recurrent_args &a, const team_plan &p, recurrent_path path)
+{
+    const int64_t gates = layout_of(a.cell).gates, sums = ((int64_t)p.rows << p.unit_bits) * a.cell.units;
+    if (path == PATH_TENSOR)
+        return p.waves * (sums * 4 / (p.kpt == 3 ? 170 : 450) + 2600);
+    return p.waves * (sums * gates / 100 + (path == PATH_CLUSTER ? 1000 : 2000));
+}
+
+int64_t cost_of_steps(const recurrent_args &a, const recurrent_device &d)
+{
+    const int64_t weights = a.cell.units * a.cell.units * layout_of(a.cell).gates, rate = a.batch < 16 || d.arch < 80 ? 60 : 130;
+    const int64_t sums = weights * a.batch / (rate * d.multiprocessors), reads = weights * 4 / 3000;
+    return (sums > reads ? sums : reads) + 9000;
+}
+
+/* Of teams of threads the smallest whose threads hold few weights, else the largest that holds them at all; of teams with
+ * tensor cores the one that takes the least time. */
+team_plan team_of(const recurrent_args &a, const recurrent_device &d, recurrent_path path)
 {
     team_plan best = {};
     team_function f;
-    if (!team_function_of(a.cell.activation, &f) ||
-        (a.cell.kind != RNNRT_CELL_SIMPLE_RNN && !team_function_of(a.cell.recurrent_activation, &f)) ||
-        a.cell.units > 1024 || (cluster && d.arch < 90))
+    const bool cluster = path == PATH_CLUSTER, tensor = path == PATH_TENSOR;
+    const cell_form form = form_of(a.cell);
+    if (!team_function_of(a.cell.activation, &f) || (form != FORM_SIMPLE && !team_function_of(a.cell.recurrent_activation, &f)) ||
+        a.cell.units > 1024 || (cluster ? d.arch < 90 : !d.cooperative) || (path == PATH_STEPS) ||
+        (tensor && (d.arch < 80 || a.math == MATH_FFMA || (form != FORM_LSTM && form != FORM_GRU_AFTER))))
         return best;
-    for (int bits = 6; bits >= 3; bits--) {
+    for (int bits = 5; tensor && bits >= 3; bits--)
+        for (int rows = 32; rows <= 128; rows *= 2) {
+            const team_plan p = tensor_cut(a, d, bits, rows);
+            if (p.kpt && (!best.kpt || cost_of(a, p, path) < cost_of(a, best, path)))
+                best = p;
+        }
+    for (int bits = 6; !tensor && bits >= 3; bits--) {
         const team_plan p = team_cut(a, d, bits, cluster);
         if (!p.kpt)
             continue;
@@ -114,16 +176,9 @@ team_plan team_of(const recurrent_args &a, const recurrent_device &d, bool clust
     return best;
 }
 
-/* Launches after one another that a path would take for the batch. */
-int64_t waves(const team_plan &p, const recurrent_device &d)
-{
-    const int64_t teams = d.multiprocessors / p.team ? d.multiprocessors / p.team : 1;
-    return (p.tiles + teams - 1) / teams;
-}
-
 struct scratch_layout {
     int64_t chunk;               /* steps that are projected at once */
-    size_t z, sums, reset_h, candidate, words, total;
+    size_t z, sums, reset_h, candidate, words, words_bytes, total;
 };
 
 scratch_layout scratch_of(const recurrent_args &a, const recurrent_device &d, recurrent_path path)
@@ -143,9 +198,11 @@ scratch_layout scratch_of(const recurrent_args &a, const recurrent_device &d, re
         place(s.sums, row * l.first * (int64_t)sizeof(float));
         place(s.reset_h, row * (int64_t)sizeof(float));
         place(s.candidate, row * (int64_t)sizeof(float));
-    } else if (path == PATH_GRID) {
-        const team_plan p = team_of(a, d, false);
-        place(s.words, p.at_once * 2 * p.rows * a.cell.units * (int64_t)sizeof(word64));
+    } else if (path == PATH_GRID || path == PATH_TENSOR) { /* TENSOR: h, then the counts */
+        const team_plan p = team_of(a, d, path);
+        const int64_t h = 2 * p.rows * (path == PATH_GRID ? a.cell.units * (int64_t)sizeof(word64) : round_up(a.cell.units, 4) * 4);
+        s.words_bytes = (size_t)(p.at_once * (h + (path == PATH_TENSOR ? 4 : 0)));
+        place(s.words, (int64_t)s.words_bytes);
     }
     s.total = at;
     return s;
@@ -197,10 +254,12 @@ cudaError_t run_steps(const recurrent_args &a, const step_job &s, const scratch_
 }
 
 cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const step_job &s, const scratch_layout &at,
-                     int64_t first, int64_t n, bool cluster, cudaStream_t stream)
+                     int64_t first, int64_t n, recurrent_path path, cudaStream_t stream)
 {
     const packed_layout l = layout_of(a.cell);
-    const team_plan p = team_of(a, d, cluster);
+    const team_plan p = team_of(a, d, path);
+    const bool cluster = path == PATH_CLUSTER;
+    const cell_form form = form_of(a.cell);
     team_job j = {};
     j.s = s;
     team_function_of(a.cell.activation, &j.activation);
@@ -209,6 +268,8 @@ cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const s
     j.candidate = a.packed + l.candidate;
     j.hidden_bias = a.packed + l.hidden_bias;
     j.words = (word64 *)((char *)a.scratch + at.words);
+    j.h = (float *)j.words;
+    j.arrived = (unsigned *)(j.h + p.at_once * 2 * p.rows * round_up(a.cell.units, 4));
     j.step0 = first;
     j.steps = n;
     j.rows = p.rows;
@@ -221,22 +282,14 @@ cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const s
         if (cluster)
             g.cluster = (unsigned)p.team;
         else
-            e = cudaMemsetAsync(j.words, 0, (size_t)(tiles * 2 * p.rows * a.cell.units) * sizeof(word64), stream);
+            e = cudaMemsetAsync(j.words, 0, at.words_bytes, stream);
         if (e)
             break;
-        switch (form_of(a.cell)) {
-        case FORM_SIMPLE:
-            e = simple_rnn_team(j, p.kpt, g, stream);
-            break;
-        case FORM_LSTM:
-            e = lstm_team(j, p.kpt, g, stream);
-            break;
-        case FORM_GRU_AFTER:
-            e = gru_after_team(j, p.kpt, g, stream);
-            break;
-        default:
-            e = gru_before_team(j, p.kpt, g, stream);
-        }
+        if (path == PATH_TENSOR)
+            e = form == FORM_LSTM ? lstm_tensor(j, p.kpt, g, stream) : gru_tensor(j, p.kpt, g, stream);
+        else
+            e = form == FORM_SIMPLE ? simple_rnn_team(j, p.kpt, g, stream) : form == FORM_LSTM ? lstm_team(j, p.kpt, g, stream)
+              : form == FORM_GRU_AFTER ? gru_after_team(j, p.kpt, g, stream) : gru_before_team(j, p.kpt, g, stream);
     }
     return e;
 }
@@ -270,28 +323,37 @@ void recurrent_pack(const recurrent_cell &cell, const float *kernel, const float
 cudaError_t recurrent_device_of(int device, recurrent_device *out)
 {
     int major = 0, minor = 0;
-    cudaError_t e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    if (!e)
-        e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
-    if (!e)
-        e = cudaDeviceGetAttribute(&out->multiprocessors, cudaDevAttrMultiProcessorCount, device);
-    if (!e)
-        e = cudaDeviceGetAttribute(&out->shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    *out = {};
+    const struct { cudaDeviceAttr attribute; int *value; } ask[] = {
+        {cudaDevAttrComputeCapabilityMajor, &major}, {cudaDevAttrComputeCapabilityMinor, &minor},
+        {cudaDevAttrMultiProcessorCount, &out->multiprocessors}, {cudaDevAttrMaxSharedMemoryPerBlockOptin, &out->shared_bytes},
+        {cudaDevAttrCooperativeLaunch, &out->cooperative},
+    };
+    for (auto &a : ask)
+        if (const cudaError_t e = cudaDeviceGetAttribute(a.value, a.attribute, device))
+            return e;
     out->arch = major * 10 + minor;
-    return e;
+    for (int i = 0; i < 4 && out->arch >= 90; i++) /* a device that is shared may have no room for some */
+        if (team_clusters(1u << i, (size_t)out->shared_bytes, &out->clusters[i]))
+            out->clusters[i] = 0;
+    cudaGetLastError();
+    return cudaSuccess;
 }
 
-/* The limits on waves are guesses: no device has been measured. */
 recurrent_path recurrent_choose(const recurrent_args &a, const recurrent_device &d)
 {
     if (a.path != PATH_AUTO)
         return a.path;
-    const team_plan cluster = team_of(a, d, true), grid = team_of(a, d, false);
-    if (cluster.kpt && waves(cluster, d) <= 4)
-        return PATH_CLUSTER;
-    if (grid.kpt && waves(grid, d) <= 2)
-        return PATH_GRID;
-    return PATH_STEPS;
+    recurrent_path best = PATH_STEPS;
+    int64_t least = cost_of_steps(a, d);
+    for (const recurrent_path path : {PATH_CLUSTER, PATH_GRID, PATH_TENSOR}) {
+        const team_plan p = team_of(a, d, path);
+        if (p.kpt && cost_of(a, p, path) < least) {
+            best = path;
+            least = cost_of(a, p, path);
+        }
+    }
+    return best;
 }
 
 size_t recurrent_scratch_bytes(const recurrent_args &a, const recurrent_device &d)
@@ -302,7 +364,7 @@ size_t recurrent_scratch_bytes(const recurrent_args &a, const recurrent_device &
 cudaError_t recurrent_run(const recurrent_args &a, const recurrent_device &d, cudaStream_t stream)
 {
     const recurrent_path path = recurrent_choose(a, d);
-    if ((path == PATH_CLUSTER || path == PATH_GRID) && !team_of(a, d, path == PATH_CLUSTER).kpt)
+    if (path != PATH_STEPS && !team_of(a, d, path).kpt)
         return cudaErrorInvalidConfiguration;
     const scratch_layout at = scratch_of(a, d, path);
     float *const z = (float *)((char *)a.scratch + at.z);
@@ -320,7 +382,7 @@ cudaError_t recurrent_run(const recurrent_args &a, const recurrent_device &d, cu
         e = project(a, first, n, z, stream);
         if (!e)
             e = path == PATH_STEPS ? run_steps(a, s, at, first, n, stream)
-                                   : run_team(a, d, s, at, first, n, path == PATH_CLUSTER, stream);
+                                   : run_team(a, d, s, at, first, n, path, stream);
     }
     return e;
 }

@@ -7,6 +7,8 @@
  *   CLUSTER  one cluster of blocks per tile of the batch holds the recurrent weights in registers across all steps
  *            and passes h through distributed shared memory (sm_90 and later),
  *   GRID     the same over a cooperative grid, h passed through L2 as {value, step} words,
+ *   TENSOR   over a cooperative grid, for many rows: weights in shared memory, products by tensor cores (sm_80; LSTM, and
+ *            GRU that resets after),
  *   STEPS    one product and one kernel of gates per step: any size, any activation. */
 #ifndef RNNRT_CUDA_RECURRENT_CUH
 #define RNNRT_CUDA_RECURRENT_CUH
@@ -29,7 +31,7 @@ int64_t recurrent_packed_floats(const recurrent_cell &cell);
 void recurrent_pack(const recurrent_cell &cell, const float *kernel, const float *recurrent, const float *bias,
                     float *packed);
 
-enum recurrent_path { PATH_AUTO = 0, PATH_STEPS = 1, PATH_GRID = 2, PATH_CLUSTER = 3 };
+enum recurrent_path { PATH_AUTO = 0, PATH_STEPS = 1, PATH_GRID = 2, PATH_CLUSTER = 3, PATH_TENSOR = 4 };
 
 struct recurrent_args {
     recurrent_cell cell;
@@ -54,6 +56,8 @@ struct recurrent_device {        /* asked once per model */
     int arch;                    /* 90 for sm_90 */
     int multiprocessors;
     int shared_bytes;            /* that a block may ask for */
+    int cooperative;             /* grids whose blocks may wait for each other */
+    int clusters[4];             /* of 1, 2, 4, 8 full blocks that there is room for at once */
 };
 cudaError_t recurrent_device_of(int device, recurrent_device *out);
 

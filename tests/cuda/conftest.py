@@ -15,7 +15,7 @@ def built() -> Kernels:
     build = emulated.builder()
     if build.find_cxx() is None:
         pytest.skip("the emulation of CUDA needs g++ to be built")
-    names = ("gemm", "recurrent", "steps", "lstm", "gru", "simple_rnn")
+    names = ("gemm", "recurrent", "steps", "lstm", "gru", "simple_rnn", "tensor")
     sources = [emulated.ROOT / "src_c" / "cuda" / f"{n}.cu" for n in names]
     sources += sorted((emulated.ROOT / "tests" / "cuda").glob("*.cu"))
     folder = emulated.folder()

@@ -14,7 +14,7 @@ from rnnrt.reference.activations import activate
 
 KINDS = {"simple_rnn": 0, "lstm": 1, "gru": 2}
 GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
-STEPS, GRID, CLUSTER = 1, 2, 3
+STEPS, GRID, CLUSTER, TENSOR = 1, 2, 3, 4
 FP32, TF32, FFMA = 0, 1, 2
 _NAMES = list(ACTIVATIONS)
 

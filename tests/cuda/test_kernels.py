@@ -15,6 +15,7 @@ from kernel_models import (
     FP32,
     GRID,
     STEPS,
+    TENSOR,
     TF32,
     Cell,
     Failed,
@@ -159,7 +160,38 @@ def test_options(kernels, kind, reset_after, path):
     _layer(kernels, cell, 1, 1, path=path)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("units", [1, 33, 70])
+@pytest.mark.parametrize(("kind", "reset_after"), FORMS)
+def test_layers_by_tensor_cores(kernels, kind, reset_after, units):
+    """Units that fill no block, rows that fill no tile, masks, backwards; one pass is less exact."""
+    cell = Cell(kind, units, 3, reset_after=reset_after, seed=units)
+    if kind == "simple_rnn" or (kind == "gru" and not reset_after):
+        with pytest.raises(Failed):
+            _layer(kernels, cell, 16, 1, path=TENSOR)
+        return
+    _layer(kernels, cell, 35, 3, path=TENSOR, masked=True, reverse_in=True)
+    _layer(kernels, cell, 5, 2, path=TENSOR, masked=True, zero_masked=True, sequences=False, reverse_out=True)
+    if units == 33:
+        kernels.set(sms=5)  # tiles of more rows, and launches after one another
+        _layer(kernels, cell, 150, 2, path=TENSOR)
+        _layer(kernels, cell, 40, 2, limit=5e-3, path=TENSOR, math=TF32)
+        with pytest.raises(AssertionError):
+            _layer(kernels, cell, 40, 2, path=TENSOR, math=TF32)
+    kernels.set(arch=75)
+    with pytest.raises(Failed):
+        _layer(kernels, cell, 16, 1, path=TENSOR)
+
+
+def test_rooms_for_clusters(kernels):
+    """A device that is shared may have none; then a grid does, or steps do."""
+    cell = Cell("lstm", 60, 3)
+    kernels.set(sms=3)
+    with pytest.raises(Failed):
+        _layer(kernels, Cell("lstm", 130, 3), 2, 2, path=CLUSTER)
+    _layer(kernels, cell, 3, 3, path=0)
+
+
+@pytest.mark.parametrize("path", [*PATHS, TENSOR])
 def test_many_rows_take_several_tiles_and_launches(kernels, path):
     kernels.set(sms=4)
     _layer(kernels, Cell("lstm", 40, 4), 70, 2, path=path, masked=True)
@@ -199,7 +231,7 @@ def _launches(kernels: Kernels, cell: Cell, steps: int) -> int:
     return kernels.get("launches") - before
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, TENSOR])
 def test_the_same_bits_whatever_the_schedule(kernels, path):
     cell = Cell("gru", 70, 5, reset_after=True)
     run = make_run(cell, 5, 4, path=path)
@@ -212,7 +244,7 @@ def test_the_same_bits_whatever_the_schedule(kernels, path):
 
 def test_chunks_carry_the_state(kernels):
     cell = Cell("lstm", 33, 4)
-    for path in PATHS:
+    for path in (*PATHS, TENSOR):
         whole = make_run(cell, 3, 7, path=path, masked=True)
         y, rows = kernels.recurrent(cell, whole)
         first = make_run(cell, 3, 7, path=path, masked=True)

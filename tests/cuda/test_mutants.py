@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from kernel_models import CLUSTER, GRID, STEPS, Cell, Failed, Gemm, Kernels, compare, make_run
+from kernel_models import CLUSTER, GRID, STEPS, TENSOR, Cell, Failed, Gemm, Kernels, compare, make_run
 
 SEEDS = range(12 if os.environ.get("RNNRT_CUDA_LONG") else 3)
 MUTANTS = {
@@ -15,6 +15,7 @@ MUTANTS = {
     "PARTS_BARRIER": "cluster",
     **dict.fromkeys(("GRID_WAIT", "GRID_BARRIER", "GRID_ONE_BUFFER"), "grid"),
     **dict.fromkeys(("CLUSTER_WAIT", "CLUSTER_ONE_BUFFER"), "cluster"),
+    **dict.fromkeys(("TENSOR_WAIT", "TENSOR_BARRIER", "TENSOR_ONE_BUFFER", "TENSOR_RING", "TENSOR_SUMS"), "tensor"),
 }
 
 
@@ -33,12 +34,19 @@ def _layer(kernels: Kernels, path: int) -> None:
         compare(cell, run, *kernels.recurrent(cell, run), 2e-6)
 
 
+def _tensor(kernels: Kernels) -> None:
+    cell = Cell("lstm", 60, 3)  # some blocks, and more tiles of h than the ring holds
+    run = make_run(cell, 40, 4, path=TENSOR)
+    compare(cell, run, *kernels.recurrent(cell, run), 2e-6)
+
+
 CASES = {
     "tiles": lambda k: _product(k, 100),
     "thin": lambda k: _product(k, 7),
     "grid": lambda k: _layer(k, GRID),
     "cluster": lambda k: _layer(k, CLUSTER),
     "steps": lambda k: _layer(k, STEPS),
+    "tensor": lambda k: _tensor(k),
 }
 
 
