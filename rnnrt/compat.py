@@ -20,6 +20,7 @@ import numpy as np
 import rnnrt
 
 from .errors import ShapeError, StateError
+from .nested import leaves
 from .summary import SummaryRow, size_text, summary_table
 
 __all__ = ["Layer", "Model", "load_model"]
@@ -43,12 +44,6 @@ def _map(value: Any, leaf: Callable[[Any], Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_map(v, leaf) for v in value]
     return leaf(value)
-
-
-def _leaves(value: Any) -> list[Any]:
-    out: list[Any] = []
-    _map(value, out.append)
-    return out
 
 
 def _join(parts: list[Any]) -> Any:
@@ -120,7 +115,7 @@ class Layer:
     def reset_states(self, states: Any = None) -> None:
         """Its state back to zero, or to the arrays given (one, or a list in Keras's order)."""
         session = self._model._session
-        given = None if states is None else _leaves(states)
+        given = None if states is None else leaves(states)
         if session is None:
             if given is None:
                 return
@@ -279,20 +274,20 @@ class Model:
         """One batch: a pure run, or one call that carries the state."""
         if not self.stateful:
             return self.runtime.predict(x)
-        leaves = _leaves(x) if isinstance(x, (dict, list, tuple)) and len(self.runtime.inputs) > 1 else [x]
-        rows = len(leaves[0])
+        rows_of = leaves(x) if isinstance(x, (dict, list, tuple)) and len(self.runtime.inputs) > 1 else [x]
+        rows = len(rows_of[0])
         if self._batch is not None and rows != self._batch:
             raise ShapeError(f"this model was saved with batches of {self._batch} rows, got {rows}")
         return self._open_session(rows).run(x)
 
     def _slices(self, x: Any, batch_size: int | None, steps: int | None) -> Iterator[Any]:
         arrays = _map(x, np.asarray) if self._nested(x) else np.asarray(x)
-        leaves = _leaves(arrays) if self._nested(x) else [arrays]
-        odd = next((a for a in leaves if not a.ndim or a.dtype.kind not in "biuf"), None)
+        flat = leaves(arrays) if self._nested(x) else [arrays]
+        odd = next((a for a in flat if not a.ndim or a.dtype.kind not in "biuf"), None)
         if odd is not None:
             what = f"a single {odd.dtype}" if not odd.ndim else f"dtype {odd.dtype}"
             raise ShapeError(f"x: arrays of numbers with a batch axis are expected, got {what}")
-        lengths = {len(a) for a in leaves}
+        lengths = {len(a) for a in flat}
         if len(lengths) != 1:
             raise ShapeError(f"inputs of one length are expected, got lengths {sorted(lengths)}")
         rows = lengths.pop()

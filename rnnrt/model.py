@@ -14,10 +14,11 @@ from . import backends
 from .errors import BackendError, ShapeError, StateError
 from .format.reader import ModelFile
 from .native import _native as native
+from .nested import nest
 from .planner.lower import lower
 from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
 from .records import Record
-from .structure import as_input, flatten_inputs, nest, place_of, shape_text
+from .structure import as_input, flatten_inputs, place_of, shape_text
 
 if TYPE_CHECKING:
     from .session import Session

@@ -16,7 +16,8 @@ import numpy as np
 from .errors import BackendError, ShapeError
 from .model import bind_inputs, bind_session, make_outputs, output_sizes
 from .native import _native as native
-from .structure import CUDA, as_input, fit, nest, place_of, shape_text
+from .nested import nest
+from .structure import CUDA, as_input, fit, place_of, shape_text
 
 if TYPE_CHECKING:
     from .model import Model

@@ -10,20 +10,11 @@ import numpy as np
 
 from .errors import ShapeError
 
-__all__ = ["CPU", "CUDA", "as_input", "fit", "flatten_inputs", "nest", "place_of", "shape_text"]
+__all__ = ["CPU", "CUDA", "as_input", "fit", "flatten_inputs", "place_of", "shape_text"]
 
 CPU, CUDA = 1, 2  # DLPack's numbers
 _ON_THE_HOST = {CPU, 3, 11}  # page-locked memory of CUDA and ROCm too
 _MANAGED = 13  # memory of CUDA that moves by itself
-
-
-def nest(structure: Any, flat: Sequence[Any]) -> Any:
-    """Values in the form of a structure: an index becomes its value, lists and dicts stay."""
-    if isinstance(structure, dict):
-        return {k: nest(v, flat) for k, v in structure.items()}
-    if isinstance(structure, list):
-        return [nest(v, flat) for v in structure]
-    return flat[structure]
 
 
 def shape_text(shape: Sequence[Any]) -> str:

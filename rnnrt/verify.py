@@ -11,7 +11,7 @@ import numpy as np
 from .errors import FormatError
 from .format.replay import draw_inputs, replay
 from .loading import load
-from .structure import nest
+from .nested import leaves, nest
 
 __all__ = ["VerifyReport", "verify"]
 
@@ -95,7 +95,7 @@ def _against_keras(name: str, model: Any, source: str) -> VerifyReport:
         inputs = draw_inputs(model.graph, seed, 8 + seed, 3)
         x = nest(model.graph.input_structure, inputs)
         exact = reference.predict(inputs)
-        ours, theirs = _leaves(model.predict(x)), _leaves(oracle.predict(x, verbose=0))
+        ours, theirs = leaves(model.predict(x)), leaves(oracle.predict(x, verbose=0))
         for spec, a, b, e in zip(model.outputs, ours, theirs, exact):
             allowed = max(_TOLERANCE, 20 * _distance(b, e))
             error = _distance(a, b)
@@ -116,11 +116,3 @@ def _distance(a: Any, b: Any) -> float:
         error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / np.maximum(1.0, np.abs(b)))
     worst = float(error.max()) if error.size else 0.0
     return float("inf") if np.isnan(worst) else worst
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [leaf for v in value.values() for leaf in _leaves(v)]
-    if isinstance(value, (list, tuple)):
-        return [leaf for v in value for leaf in _leaves(v)]
-    return [value]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RnnrtError
+from ..nested import leaves
 from .peers import Peer, open_peer
 from .timing import in_turns, inputs
 
@@ -58,12 +59,6 @@ def _our_step(model: Any, arrays: list[np.ndarray]) -> Callable[[], Any]:
     return lambda: session.step(feed)
 
 
-def _flat(y: Any) -> list[np.ndarray]:
-    if isinstance(y, dict):
-        return [a for v in y.values() for a in _flat(v)]
-    return [a for v in y for a in _flat(v)] if isinstance(y, (list, tuple)) else [np.asarray(y)]
-
-
 def _race(
     rows: dict[str, dict[str, Any]],
     ours: Callable[[], Any],
@@ -73,10 +68,10 @@ def _race(
 ) -> None:
     """Time those that agree with us, turn by turn."""
     errors: dict[str, float] = {}
-    want = [np.array(y) for y in _flat(ours())]
+    want = [np.array(y) for y in leaves(ours())]
     for name, call in theirs.items():
         try:
-            errors[name] = _error(want, _flat(call()))
+            errors[name] = _error(want, [np.asarray(y) for y in leaves(call())])
         except Exception as e:
             rows[name]["calls"].append({**what, "refused": f"{type(e).__name__}: {e}".splitlines()[0]})
     for name in [n for n, e in errors.items() if not e <= LIMIT]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .common import Failure
 
-__all__ = ["check_target", "csv_lines", "flatten", "parse_numbers", "read_inputs", "write_outputs"]
+__all__ = ["check_target", "csv_lines", "parse_numbers", "read_inputs", "write_outputs"]
 
 
 def parse_numbers(line: str, place: str) -> list[float]:
@@ -139,15 +139,6 @@ def read_inputs(arguments: Sequence[str], specs: Sequence[Any]) -> list[np.ndarr
     if missing:
         raise Failure(f"no data for input {', '.join(missing)}; give {missing[0]}=FILE")
     return [found[w] for w in wanted]
-
-
-def flatten(value: Any) -> list[np.ndarray]:
-    """The arrays of what ``predict`` gave (an array, a list or a dict of them, nested), in order."""
-    if isinstance(value, dict):
-        return [a for v in value.values() for a in flatten(v)]
-    if isinstance(value, (list, tuple)):
-        return [a for v in value for a in flatten(v)]
-    return [np.asarray(value)]
 
 
 def csv_lines(array: np.ndarray) -> Iterator[str]:

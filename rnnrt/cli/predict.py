@@ -69,7 +69,7 @@ def predict_in_batches(model: Any, inputs: list, batch_size: int) -> dict[str, A
     """
     import numpy as np
 
-    from .arrays import flatten
+    from ..nested import leaves
     from .progress import Progress
 
     for array, spec in zip(inputs, model.inputs):
@@ -84,7 +84,7 @@ def predict_in_batches(model: Any, inputs: list, batch_size: int) -> dict[str, A
         # the first piece also runs for no rows at all, so that the model itself says what is wrong
         for k in range(0, max(rows, 1), batch_size):
             piece = [np.ascontiguousarray(a[k : k + batch_size]) for a in inputs]
-            result = flatten(model.predict(piece[0] if len(piece) == 1 else piece))
+            result = leaves(model.predict(piece[0] if len(piece) == 1 else piece))
             if rows <= batch_size:
                 outputs = result
                 break

@@ -94,9 +94,9 @@ def format_step(result: Any, specs: Any, as_json: bool) -> str:
     """One line for the outputs of one step: numbers separated by commas, or JSON."""
     import numpy as np
 
-    from .arrays import flatten
+    from ..nested import leaves
 
-    arrays = [np.asarray(a)[0] for a in flatten(result)]
+    arrays = [np.asarray(a)[0] for a in leaves(result)]
     if as_json:
         value = plain(arrays[0]) if len(arrays) == 1 else {s.name: plain(a) for s, a in zip(specs, arrays)}
         return json.dumps(value, allow_nan=False)

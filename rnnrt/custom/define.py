@@ -10,20 +10,12 @@ import numpy as np
 from ..errors import ConversionError, UnsupportedLayerError
 from ..ir.graph import Node
 from ..ir.ops.host import Signature, config_of, signature_of
+from ..nested import nest
 from .registry import CELL, LAYER, find
 
 __all__ = ["Definition", "define", "definition_of"]
 
 _KERAS_ONLY = ("name", "trainable", "dtype")
-
-
-def nest(structure: Any, flat: Sequence[Any]) -> Any:
-    """Values in the form of a structure."""
-    if isinstance(structure, dict):
-        return {k: nest(v, flat) for k, v in structure.items()}
-    if isinstance(structure, list):
-        return [nest(v, flat) for v in structure]
-    return flat[structure]
 
 
 def _flat(structure: Any, value: Any, what: str) -> list[Any]:

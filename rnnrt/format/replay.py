@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ..errors import FormatError
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph, TensorSpec
+from ..nested import nest
 from ..records import Record
 from .proof import MAX_DRAWN, Proof, ProofCase, ProofOutput
 
@@ -173,17 +173,8 @@ def draw_inputs(graph: Graph, seed: int, steps: int, batch: int = 1, *, free_tim
 # ---------------------------------------------------------------- replay
 
 
-def _nest(structure: Any, flat: Mapping[int, Any]) -> Any:
-    """Values in the form of a graph's structure (see Graph.input_structure)."""
-    if isinstance(structure, dict):
-        return {k: _nest(v, flat) for k, v in structure.items()}
-    if isinstance(structure, list):
-        return [_nest(v, flat) for v in structure]
-    return flat[structure]
-
-
 def _flatten(structure: Any, value: Any, out: list) -> None:
-    """Inverse of :func:`_nest`: puts the leaves of ``value`` at their indices in ``out``."""
+    """Inverse of :func:`nest`: puts the leaves of ``value`` at their indices in ``out``."""
     if isinstance(structure, dict):
         for k, v in structure.items():
             _flatten(v, value[k], out)
@@ -213,7 +204,7 @@ def _run_pieces(model: Any, graph: Graph, case: ProofCase, inputs: list, handove
             carried, session = session.get_state(), model.session(batch_size=case.batch)
             session.set_state(carried)
         chunk = {i: inputs[i][:, start : start + n] for i in data}
-        pieces.append(_outputs(graph, session.run(_nest(structure, chunk))))
+        pieces.append(_outputs(graph, session.run(nest(structure, chunk))))
         start += n
     return [
         np.concatenate([p[k] for p in pieces], axis=1) if o.time else pieces[-1][k] for k, o in enumerate(case.outputs)
@@ -256,7 +247,7 @@ def replay(model: Any, proof: Proof, graph: Graph | None = None) -> ProofResult:
         inputs = draw_inputs(graph, case.seed, case.steps, case.batch, free_time=case.frees_time)
         for run in case.runs:
             if run == "whole":
-                got = _outputs(graph, model.predict(_nest(graph.input_structure, dict(enumerate(inputs)))))
+                got = _outputs(graph, model.predict(nest(graph.input_structure, dict(enumerate(inputs)))))
             else:
                 got = _run_pieces(model, graph, case, inputs, run == "handover")
             for name, y, want in zip(graph.output_names, got, case.outputs):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..native import _native as native
-from ..structure import flatten_inputs, nest, place_of
+from ..nested import nest
+from ..structure import flatten_inputs, place_of
 
 if TYPE_CHECKING:
     from .pool import Pool

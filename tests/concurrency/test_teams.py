@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases.graphs import Builder
+from children import in_child
 from runtime import RUNNABLE, model_of, same_bits
 
 import rnnrt
@@ -310,11 +311,11 @@ def test_forks_before_between_and_in_the_middle_of_calls():
         for _ in range(5):
             assert _same(model.predict(x), want)
         assert _soon(lambda: len(_workers()) == 2)  # a team of its own
-        _forked(lambda: _ok(_same(model.predict(x), want)))
+        in_child(lambda: _ok(_same(model.predict(x), want)))
 
-    _forked(child)  # before the parent's first call
+    in_child(child)  # before the parent's first call
     assert _same(model.predict(x), want)
-    _forked(child)
+    in_child(child)
     stop = threading.Event()
 
     def noise() -> None:
@@ -326,7 +327,7 @@ def test_forks_before_between_and_in_the_middle_of_calls():
         t.start()
     try:
         for _ in range(10):
-            _forked(child)
+            in_child(child)
     finally:
         stop.set()
         for t in others:
@@ -336,30 +337,6 @@ def test_forks_before_between_and_in_the_middle_of_calls():
 
 def _ok(value: bool) -> None:
     assert value
-
-
-def _forked(work) -> None:
-    """Run work in a forked child, which must end well within a minute."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    ended: list[int] = []
-
-    def over() -> bool:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            ended.append(os.waitstatus_to_exitcode(status))
-        return bool(done)
-
-    if not _soon(over):
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    assert ended == [0]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

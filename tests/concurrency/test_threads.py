@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases.graphs import Builder
+from children import in_child
 from runtime import model_of, same_bits
 
 import rnnrt
@@ -201,27 +201,6 @@ def test_a_pool_that_nobody_holds_serves_what_was_asked_and_ends_its_thread():
     assert not thread.is_alive() and gone() is None
 
 
-def _in_child(work) -> None:
-    """Run work in a forked child; it must end well, and soon."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    for _ in range(600):
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0
-            return
-        time.sleep(0.05)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    raise AssertionError("the child hangs")
-
-
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_fork_while_threads_run():
     model, x = _model(units=32), _x(8, 30, 5)
@@ -254,7 +233,7 @@ def test_fork_while_threads_run():
         while (2, 1) not in pool:
             time.sleep(0.01)
         for _ in range(15):
-            _in_child(child)
+            in_child(child)
     finally:
         stop.set()
         for t in threads:

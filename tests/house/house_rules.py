@@ -19,11 +19,12 @@ BUILT = {"build", "dist"}  # what pip and build leave behind
 MAX_LINES = 500
 
 # A room of rnnrt -> what of rnnrt it may import. "" is the face (``import rnnrt``); a room includes its
-# sub-rooms; errors, records and summary (tables of plain data) import nothing, so everybody may use them.
-LEAVES = {"errors", "records", "summary"}
+# sub-rooms; errors, nested, records and summary (tables of plain data) import nothing, so everybody may use them.
+LEAVES = {"errors", "nested", "records", "summary"}
 FACE = {"", "__main__", "info", "loading", "stores", "verify"}  # puts the rooms together, so it may use all of them
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "nested": set(),
     "records": set(),
     "summary": set(),
     "ir": {"errors"},
