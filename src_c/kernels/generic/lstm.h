@@ -293,6 +293,9 @@ static void lstm_step(const rnnrt_cell *cell, const rnnrt_cell_step *s)
         fetch f = fetch_of(bytes, s->rows, i + 1 == end ? 0 : s->zigzag ? -1 : 1);
         for (int64_t row = 0; row < s->rows; f.tile++) {
             const int64_t take = tile_rows(s->rows - row);
+            /* the old state is wanted after the chains: where the weights have pushed it out of the cache, ask now */
+            for (int64_t m = row; f.panels && m < row + take; m++)
+                __builtin_prefetch(s->c + m * s->c_stride + at * VL);
             lstm_tiles[usual][take - 1][lstm_kind(&r.b, at)](&r, at, row, &f);
             row += take;
         }
