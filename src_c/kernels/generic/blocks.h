@@ -67,6 +67,22 @@ V_INLINE vf block_gate(const vf *acc, int width, int g)
 #endif
 }
 
+/* How the rows of a tile begin: with what was hoisted, or with the one bias of all rows and the chains over the inputs.
+ * LOADS reads from `start`, rows `stride` apart: written for each case, so that the bias is N loads and no addresses. */
+#define TILE_START(LOADS, INPUTS)                                                                      \
+    if (s->z) {                                                                                        \
+        const float *start = s->z + row * s->z_stride + column;                                        \
+        const int64_t stride = s->z_stride;                                                            \
+        (void)stride;                                                                                  \
+        LOADS                                                                                          \
+    } else {                                                                                           \
+        const float *start = r->bias + column;                                                         \
+        const int64_t stride = 0;                                                                      \
+        (void)stride;                                                                                  \
+        LOADS                                                                                          \
+        INPUTS;                                                                                        \
+    }
+
 /* block columns of one row -> gate after gate, `units` apart */
 static void blocks_unpack(const blocks *b, const float *row, float *out)
 {

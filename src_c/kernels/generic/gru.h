@@ -105,13 +105,9 @@ V_INLINE void gru_end(const gru_run *r, int usual, int width, int64_t at, int64_
     {                                                                                                  \
         const rnnrt_cell_step *s = r->s;                                                               \
         const int64_t d = r->cell->features, u = r->cell->units, column = at * 3 * VL;                 \
-        const float *start = s->z ? s->z + row * s->z_stride + column : r->bias + column;              \
-        const int64_t stride = s->z ? s->z_stride : 0;                                                 \
         vf in[(M) * (N)], hid[(M) * (N)];                                                              \
-        (void)stride;                                                                                  \
-        REP_##M(GRU_ROW##N, _)                                                                         \
-        if (!s->z)                                                                                     \
-            chain_##M##_##N(in, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d, f);  \
+        TILE_START(REP_##M(GRU_ROW##N, _), chain_##M##_##N(in, s->x + row * s->x_stride, s->x_stride, d, \
+                                                           r->kernel + column * d, f))                 \
         REP_##M(GRU_FORK, N)                                                                           \
         chain_##M##_##N(hid, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u, f);  \
         REP_##M(GRU_END##N, W)                                                                         \

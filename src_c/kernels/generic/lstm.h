@@ -78,13 +78,9 @@ V_INLINE void lstm_end(const lstm_run *r, int usual, int width, int64_t at, int6
     {                                                                                                  \
         const rnnrt_cell_step *s = r->s;                                                               \
         const int64_t d = r->cell->features, u = r->cell->units, column = at * 4 * VL;                 \
-        const float *start = s->z ? s->z + row * s->z_stride + column : r->bias + column;              \
-        const int64_t stride = s->z ? s->z_stride : 0;                                                 \
         vf acc[(M) * (N)];                                                                             \
-        (void)stride;                                                                                  \
-        REP_##M(LSTM_ROW##N, _)                                                                        \
-        if (!s->z)                                                                                     \
-            chain_##M##_##N(acc, s->x + row * s->x_stride, s->x_stride, d, r->kernel + column * d, f); \
+        TILE_START(REP_##M(LSTM_ROW##N, _), chain_##M##_##N(acc, s->x + row * s->x_stride, s->x_stride, d, \
+                                                            r->kernel + column * d, f))                \
         chain_##M##_##N(acc, s->h + row * s->h_stride, s->h_stride, u, r->recurrent + column * u, f);  \
         REP_##M(LSTM_BEGIN##N, W)                                                                      \
         REP_##M(LSTM_END##N, W)                                                                        \
