@@ -67,6 +67,8 @@ def load(
         Threads of one call on the CPU, with the caller's own: steps of large layers and large batches are shared
         out, with the same bits. For single streams and sequences on cores that have nothing else to do; a service
         with many streams had best stay at 1, where a model may be called from any number of threads at once.
+        Steps of fewer than about 40,000 multiply-adds (LSTM(64)) stay on the caller's thread, and so do layers
+        other than recurrent, dense and convolutional ones: small models gain nothing.
         BackendError on a GPU, but for ``auto``, where they are those of the CPU if it comes to that.
     custom_objects
         Classes by name for cells and layers of your own, before those of :func:`rnnrt.register_cell` and
