@@ -19,7 +19,8 @@ from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
 X86 = platform.machine() in ("x86_64", "AMD64")
-CUDA_WHEEL = [f"src_c/cuda/wheel/{n}" for n in ("setup.py", "pyproject.toml", "README.md", "rnnrt_cuda/__init__.py")]
+CUDA_WHEEL = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "rnnrt_cuda/__init__.py")
+CUDA_WHEEL = [f"src_c/cuda/wheel/{name}" for name in CUDA_WHEEL]
 HEADERS = sorted(glob("src_c/**/*.h", recursive=True) + glob("src_c/**/*.def", recursive=True))
 HEADERS = [h for h in HEADERS if not h.startswith("src_c/cuda/")]  # the plugin's are none of the core's
 

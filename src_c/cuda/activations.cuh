@@ -59,6 +59,44 @@ __device__ static inline float act_sparse_plus(float x)
     return x <= -1.0f ? 0.0f : x < 1.0f ? 0.25f * (y * y) : x;
 }
 
+/* What layers are usually made of: tanh, sigmoid, or a clamped line. Little code and no call, for kernels whose registers
+ * are full; what is not usual costs them another way. */
+struct usual_function {
+    int32_t kind;                /* TANH, SIGMOID; all else is the line */
+    float slope, offset, least, most, scale;
+};
+/* false: it is none of them, and f is linear */
+static inline bool usual_function_of(const rnnrt_activation &a, usual_function *f)
+{
+    *f = {a.kind, 1.0f, -0.0f, -INFINITY, INFINITY, 1.0f};
+    switch (a.kind) {
+    case RNNRT_ACT_LINEAR:
+    case RNNRT_ACT_TANH:
+    case RNNRT_ACT_SIGMOID:
+        return true;
+    case RNNRT_ACT_RELU:
+        f->least = 0.0f;
+        return true;
+    case RNNRT_ACT_HARD_SIGMOID_K2:
+        f->slope = 0.2f, f->offset = 0.5f, f->least = 0.0f, f->most = 1.0f;
+        return true;
+    case RNNRT_ACT_HARD_SIGMOID_K3:
+        f->offset = 3.0f, f->least = 0.0f, f->most = 6.0f, f->scale = 1.0f / 6.0f;
+        return true;
+    case RNNRT_ACT_HARD_TANH:
+        f->least = -1.0f, f->most = 1.0f;
+        return true;
+    default:
+        return false;
+    }
+}
+__device__ __forceinline__ float usual_apply(const usual_function &f, float x)
+{
+    return f.kind == RNNRT_ACT_TANH ? tanhf(x)
+         : f.kind == RNNRT_ACT_SIGMOID ? act_sigmoid(x)
+         : f.scale * act_min(f.most, act_max(f.least, fmaf(f.slope, x, f.offset)));
+}
+
 /* Any of the functions of one value; rowwise ones (softmax and its like) pass x through. */
 __device__ static __forceinline__ float rnnrt_activate(const rnnrt_activation &f, float x)
 {

@@ -7,20 +7,14 @@
 
 namespace rnnrt_cuda {
 
-template <class T> __global__ void copy_places(rnnrt_nest nest, int64_t n, T *dst, const T *src)
+__global__ void copy_places(rnnrt_nest nest, int64_t n, int item, void *dst, const void *src)
 {
     EACH_ITEM(n, i)
     {
         int64_t at[2];
         nest_at(nest, i, at);
-        dst[at[0]] = src[at[1]];
+        copy_item(item, dst, at[0], src, at[1]);
     }
-}
-
-template <class T> static int32_t copy_as(const op_run &run, const rnnrt_nest &nest, char *dst, const char *src)
-{
-    const int64_t n = nest_places(nest);
-    return launch_items(run, n, copy_places<T>, nest, n, (T *)dst, (const T *)src);
 }
 
 int32_t copy_nest(const op_run &run, rnnrt_nest nest, int64_t item, char *dst, const char *src)
@@ -29,12 +23,8 @@ int32_t copy_nest(const op_run &run, rnnrt_nest nest, int64_t item, char *dst, c
         if (nest.dim[k] < 1)
             return RNNRT_OK;
     rnnrt_nest_collapse(&nest);
-    switch (item) {
-    case 8: return copy_as<uint64_t>(run, nest, dst, src);
-    case 4: return copy_as<uint32_t>(run, nest, dst, src);
-    case 2: return copy_as<uint16_t>(run, nest, dst, src);
-    default: return copy_as<uint8_t>(run, nest, dst, src);
-    }
+    const int64_t n = nest_places(nest);
+    return launch_items(run, n, copy_places, nest, n, (int)item, (void *)dst, (const void *)src);
 }
 
 /* One run of n items in each batch row, from x + first to y + to. */

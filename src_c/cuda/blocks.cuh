@@ -38,6 +38,7 @@ template <class T, class F> __device__ static inline T block_reduce(T v, F join)
         parts[threadIdx.x / 32] = v;
     __syncthreads();
     v = parts[0];
+    UNROLL_BY(1)
     for (unsigned w = 1; w < warps; w++)
         v = join(v, parts[w]);
     return v;

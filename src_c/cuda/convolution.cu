@@ -154,6 +154,7 @@ __global__ void depthwise(plane p, int64_t channels, int64_t multiplier, rnnrt_a
         const int64_t k = i % filters, o = i / filters % places, b = i / filters / places;
         const int64_t y0 = o / p.out[1] * p.w.stride[0] - p.before[0], x0 = o % p.out[1] * p.w.stride[1] - p.before[1];
         float v = bias[k];
+        UNROLL_BY(1)
         for (int64_t t = 0; t < p.w.k[0] * p.w.k[1]; t++) {
             const int64_t iy = y0 + t / p.w.k[1] * p.w.dilation[0], ix = x0 + t % p.w.k[1] * p.w.dilation[1];
             if (iy >= 0 && iy < p.in[0] && ix >= 0 && ix < p.in[1])
@@ -191,6 +192,7 @@ __global__ void pool_windows(plane p, int64_t channels, int average, const float
         const int64_t y0 = o / p.out[1] * p.w.stride[0] - p.before[0], x0 = o % p.out[1] * p.w.stride[1] - p.before[1];
         float v = 0;
         int64_t count = 0;
+        UNROLL_BY(1)
         for (int64_t t = 0; t < p.w.k[0] * p.w.k[1]; t++) {
             const int64_t iy = y0 + t / p.w.k[1], ix = x0 + t % p.w.k[1];
             if (iy < 0 || iy >= p.in[0] || ix < 0 || ix >= p.in[1])

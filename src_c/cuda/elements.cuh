@@ -31,6 +31,42 @@ template <class T> struct line {
 
 template <class T> static inline line<T> line_of(const rnnrt_view *v) { return {(T *)v->data, v->batch_stride}; }
 
+/* One item of a tensor as T, the type in which a kernel computes: float, double, or int64 for whole numbers of every
+ * width and truths. One kernel for all of them keeps the library small. */
+template <class T> __device__ static inline T item_load(int32_t, const void *p, int64_t i) { return ((const T *)p)[i]; }
+template <> __device__ inline int64_t item_load<int64_t>(int32_t dtype, const void *p, int64_t i)
+{
+    return dtype == RNNRT_I64 ? ((const int64_t *)p)[i] : dtype == RNNRT_I32 ? ((const int32_t *)p)[i] : ((const uint8_t *)p)[i];
+}
+/* results of comparisons are truths whatever was compared; numbers wrap around */
+template <class T> __device__ static inline void item_store(int32_t dtype, void *p, int64_t i, T v)
+{
+    if (dtype == RNNRT_BOOL)
+        ((uint8_t *)p)[i] = (uint8_t)v;
+    else
+        ((T *)p)[i] = v;
+}
+template <> __device__ inline void item_store<int64_t>(int32_t dtype, void *p, int64_t i, int64_t v)
+{
+    if (dtype == RNNRT_I64)
+        ((int64_t *)p)[i] = v;
+    else if (dtype == RNNRT_I32)
+        ((uint32_t *)p)[i] = (uint32_t)v;
+    else
+        ((uint8_t *)p)[i] = (uint8_t)v;
+}
+
+/* y[to] = x[from], items of 1, 2, 4 or 8 bytes */
+__device__ static inline void copy_item(int item, void *y, int64_t to, const void *x, int64_t from)
+{
+    switch (item) {
+    case 8: ((uint64_t *)y)[to] = ((const uint64_t *)x)[from]; break;
+    case 4: ((uint32_t *)y)[to] = ((const uint32_t *)x)[from]; break;
+    case 2: ((uint16_t *)y)[to] = ((const uint16_t *)x)[from]; break;
+    default: ((uint8_t *)y)[to] = ((const uint8_t *)x)[from];
+    }
+}
+
 /* for each element: row b, place i; not unrolled, since these loops wait for memory and the library is kept small */
 #define EACH_ELEMENT(s, b, i)                                                                                              \
     UNROLL_BY(1)                                                                                                           \

@@ -4,6 +4,8 @@
 #include "elements.cuh"
 #include "rowwise.cuh"
 
+#include <string.h>
+
 extern "C" {
 #include "../ops/axis_run.h"
 }
@@ -28,36 +30,31 @@ int32_t run_ACTIVATION(const op_run &run, const rnnrt_op *op)
 }
 
 /* ---- unary: the order of src_c/ops/functions.c ---- */
-template <int F, class T> __device__ static inline T unary_of(T x)
-{
-    switch (F) {
-    case 0: return fabs(x);
-    case 1: return log(x);
-    case 2: return log1p(x);
-    case 3: return expm1(x);
-    case 4: return sqrt(x);
-    case 5: return T(1) / sqrt(x);
-    case 6: return sin(x);
-    case 7: return cos(x);
-    case 8: return floor(x);
-    case 9: return ceil(x);
-    case 10: return rint(x);
-    case 11: return x > 0 ? T(1) : x < 0 ? T(-1) : x;
-    default: return erf(x);
+template <class T> struct unary_one {
+    int f;
+    __device__ T operator()(T x, int64_t) const
+    {
+        switch (f) {
+        case 0: return fabs(x);
+        case 1: return log(x);
+        case 2: return log1p(x);
+        case 3: return expm1(x);
+        case 4: return sqrt(x);
+        case 5: return T(1) / sqrt(x);
+        case 6: return sin(x);
+        case 7: return cos(x);
+        case 8: return floor(x);
+        case 9: return ceil(x);
+        case 10: return rint(x);
+        case 11: return x > 0 ? T(1) : x < 0 ? T(-1) : x;
+        default: return erf(x);
+        }
     }
-}
-
-template <int F, class T> struct unary_one {
-    __device__ T operator()(T x, int64_t) const { return unary_of<F, T>(x); }
 };
 
-template <class T, int F = 0> static int32_t unary(const op_run &run, const rnnrt_op *op)
+template <class T> static int32_t unary(const op_run &run, const rnnrt_op *op)
 {
-    if (op->attr[0] == F)
-        return map<T, T>(run, op, unary_one<F, T>{});
-    if constexpr (F < 12)
-        return unary<T, F + 1>(run, op);
-    return rnnrt_fail(run.err, RNNRT_EINVAL, op->index, 3, 0);
+    return map<T, T>(run, op, unary_one<T>{(int)op->attr[0]});
 }
 
 int32_t run_UNARY(const op_run &run, const rnnrt_op *op)
@@ -66,31 +63,34 @@ int32_t run_UNARY(const op_run &run, const rnnrt_op *op)
 }
 
 /* ---- fill_like ---- */
-template <class T> __global__ void fill_elements(T value, span s, line<T> y)
+__global__ void fill_elements(int item, uint64_t value, span s, line<void> y)
 {
-    EACH_ELEMENT(s, b, i) y.data[b * y.stride + i] = value;
+    EACH_ELEMENT(s, b, i) copy_item(item, y.data, b * y.stride + i, &value, 0);
 }
 
-template <class T> static int32_t fill(const op_run &run, const rnnrt_view *y, double value)
+template <class T> static int32_t fill(const op_run &run, const rnnrt_view *y, T value)
 {
     const span s = span_of(y, y);
-    return launch_items(run, s.rows * s.n, fill_elements<T>, (T)value, s, line_of<T>(y));
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    return launch_items(run, s.rows * s.n, fill_elements, (int)sizeof value, bits, s, line_of<void>(y));
 }
 
 int32_t run_FILL_LIKE(const op_run &run, const rnnrt_op *op)
 {
     const rnnrt_view *y = rnnrt_out(&run, op, 0);
+    const double v = op->real[0];
     switch (y->dtype) {
-    case RNNRT_F32: return fill<float>(run, y, op->real[0]);
-    case RNNRT_F64: return fill<double>(run, y, op->real[0]);
-    case RNNRT_I32: return fill<int32_t>(run, y, op->real[0]);
-    case RNNRT_I64: return fill<int64_t>(run, y, op->real[0]);
-    default: return fill<uint8_t>(run, y, op->real[0] != 0);
+    case RNNRT_F32: return fill(run, y, (float)v);
+    case RNNRT_F64: return fill(run, y, v);
+    case RNNRT_I32: return fill(run, y, (int32_t)v);
+    case RNNRT_I64: return fill(run, y, (int64_t)v);
+    default: return fill(run, y, (uint8_t)(v != 0));
     }
 }
 
 /* ---- ones_mask ---- */
-int32_t run_ONES_MASK(const op_run &run, const rnnrt_op *op) { return fill<uint8_t>(run, rnnrt_out(&run, op, 0), 1); }
+int32_t run_ONES_MASK(const op_run &run, const rnnrt_op *op) { return fill(run, rnnrt_out(&run, op, 0), (uint8_t)1); }
 
 /* ---- batch_normalization: the host prepared scale and shift for each place of a row ---- */
 struct scale_shift {

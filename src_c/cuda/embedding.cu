@@ -130,6 +130,7 @@ __global__ void encode(id_rule r, span s, int64_t sample, int count, const char 
     {
         const int64_t token = i % r.n, first = b * id_stride + i / r.n * sample;
         float n = 0;
+        UNROLL_BY(1)
         for (int64_t k = 0; k < sample; k++) {
             int64_t id;
             n += row_of(r, ids, first + k, &id) == token ? 1.0f : 0.0f;

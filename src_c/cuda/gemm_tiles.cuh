@@ -18,6 +18,8 @@ template <bool TRANSPOSED> struct ffma_tile {
     static constexpr int M = 8, N = 4;
     float acc[M][N];
 
+    static constexpr bool TENSOR_CORES = false;
+
     __device__ __forceinline__ static int row(int lane, int i) { return lane / 8 + 4 * i; }
     __device__ __forceinline__ static int column(int lane, int j)
     {
@@ -36,7 +38,7 @@ template <bool TRANSPOSED> struct ffma_tile {
 
     __device__ __forceinline__ void multiply(const float *x, const float *w, int pitch, int lane)
     {
-        UNROLL
+        UNROLL_BY(2)
         for (int k = 0; k < TILE_K; k += 4) {
             float4 a[M];
             UNROLL
@@ -85,6 +87,8 @@ template <bool TRANSPOSED> struct ffma_tile {
 template <bool TRANSPOSED, int PASSES> struct mma_tile {
     static constexpr int M = 2, N = 4;
     float acc[M][N][4];
+
+    static constexpr bool TENSOR_CORES = true;
 
     __device__ __forceinline__ void zero()
     {

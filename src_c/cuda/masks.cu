@@ -3,32 +3,94 @@
 
 namespace rnnrt_cuda {
 
+/* ---- numbers of every type, by way of float64, which holds all but the largest int64 ---- */
+/* Half floats: `mant` bits behind the point, exponents biased by `bias`; rounded once, to nearest even. */
+enum { F16_MANT = 10, F16_BIAS = 15, BF16_MANT = 7, BF16_BIAS = 127 };
+
+__device__ static inline double half_load(uint16_t bits, int mant, int bias)
+{
+    const int field = (bits & 0x7fff) >> mant, m = bits & ((1 << mant) - 1);
+    double a;
+    if (field == 2 * bias + 1)
+        a = m ? (double)NAN : (double)INFINITY;
+    else
+        a = field ? ldexp((double)((1 << mant) + m), field - bias - mant) : ldexp((double)m, 1 - bias - mant);
+    return bits & 0x8000 ? -a : a;
+}
+
+__device__ static inline uint16_t half_store(double v, int mant, int bias)
+{
+    const int sign = __double_as_longlong(v) < 0 ? 0x8000 : 0, infinity = (2 * bias + 1) << mant;
+    if (v != v)
+        return (uint16_t)(sign | infinity | 1 << (mant - 1));
+    if (v == (double)INFINITY || v == -(double)INFINITY)
+        return (uint16_t)(sign | infinity);
+    int e, bits;
+    const double m = frexp(fabs(v), &e); /* m in [1/2, 1), or 0 */
+    const int field = m == 0.0 ? 0 : e - 1 + bias;
+    if (field < 1) /* subnormal; a carry gives the smallest normal number */
+        bits = (int)rint(ldexp(fabs(v), mant + bias - 1));
+    else
+        bits = field > 2 * bias ? infinity : ((field - 1) << mant) + (int)rint(ldexp(m, mant + 1));
+    return (uint16_t)(sign | (bits < infinity ? bits : infinity));
+}
+
+__device__ static inline double number_at(int32_t dtype, const void *x, int64_t i)
+{
+    switch (dtype) {
+    case RNNRT_F32: return ((const float *)x)[i];
+    case RNNRT_F64: return ((const double *)x)[i];
+    case RNNRT_F16: return half_load(((const uint16_t *)x)[i], F16_MANT, F16_BIAS);
+    case RNNRT_BF16: return half_load(((const uint16_t *)x)[i], BF16_MANT, BF16_BIAS);
+    case RNNRT_I32: return ((const int32_t *)x)[i];
+    case RNNRT_I64: return (double)((const int64_t *)x)[i];
+    default: return ((const uint8_t *)x)[i];
+    }
+}
+
+/* into whole numbers: what does not fit is cut, NaN is 0 */
+__device__ static inline void put_number(int32_t dtype, void *y, int64_t i, double v)
+{
+    switch (dtype) {
+    case RNNRT_F32: ((float *)y)[i] = (float)v; break;
+    case RNNRT_F64: ((double *)y)[i] = v; break;
+    case RNNRT_F16: ((uint16_t *)y)[i] = half_store(v, F16_MANT, F16_BIAS); break;
+    case RNNRT_BF16: ((uint16_t *)y)[i] = half_store(v, BF16_MANT, BF16_BIAS); break;
+    case RNNRT_I32:
+        ((int32_t *)y)[i] = v != v ? 0 : v <= -2147483648.0 ? INT32_MIN : v >= 2147483647.0 ? INT32_MAX : (int32_t)v;
+        break;
+    case RNNRT_I64:
+        ((int64_t *)y)[i] = v != v ? 0 : v <= -9.2e18 ? INT64_MIN : v >= 9.2e18 ? INT64_MAX : (int64_t)v;
+        break;
+    default: ((uint8_t *)y)[i] = v != 0;
+    }
+}
+
 /* ---- not_equal ---- */
-template <class T> struct differs {
-    T value;
-    __device__ uint8_t operator()(T x, int64_t) const { return x != value; }
-};
-
-struct differs_bool {
-    double value;
-    __device__ uint8_t operator()(uint8_t x, int64_t) const { return (double)(x != 0) != value; }
-};
-
-template <class T> struct differs_whole {
-    double value;
-    __device__ uint8_t operator()(T x, int64_t) const { return (double)x != value; }
-};
+__global__ void differs(int32_t dtype, double value, span s, line<const void> x, line<uint8_t> y)
+{
+    EACH_ELEMENT(s, b, i) y.data[b * y.stride + i] = number_at(dtype, x.data, b * x.stride + i) != value;
+}
 
 int32_t run_NOT_EQUAL(const op_run &run, const rnnrt_op *op)
 {
-    const double value = op->real[0];
-    switch (rnnrt_in(&run, op, 0)->dtype) {
-    case RNNRT_F32: return map<float, uint8_t>(run, op, differs<float>{(float)value});
-    case RNNRT_F64: return map<double, uint8_t>(run, op, differs<double>{value});
-    case RNNRT_I32: return map<int32_t, uint8_t>(run, op, differs_whole<int32_t>{value});
-    case RNNRT_I64: return map<int64_t, uint8_t>(run, op, differs_whole<int64_t>{value});
-    default: return map<uint8_t, uint8_t>(run, op, differs_bool{value});
-    }
+    const rnnrt_view *x = rnnrt_in(&run, op, 0), *y = rnnrt_out(&run, op, 0);
+    const double value = x->dtype == RNNRT_F32 ? (double)(float)op->real[0] : op->real[0];
+    const span s = span_of(x, y);
+    return launch_items(run, s.rows * s.n, differs, x->dtype, value, s, line_of<const void>(x), line_of<uint8_t>(y));
+}
+
+/* ---- cast ---- */
+__global__ void cast_elements(int32_t from, int32_t to, span s, line<const void> x, line<void> y)
+{
+    EACH_ELEMENT(s, b, i) put_number(to, y.data, b * y.stride + i, number_at(from, x.data, b * x.stride + i));
+}
+
+int32_t run_CAST(const op_run &run, const rnnrt_op *op)
+{
+    const rnnrt_view *x = rnnrt_in(&run, op, 0), *y = rnnrt_out(&run, op, 0);
+    const span s = span_of(x, y);
+    return launch_items(run, s.rows * s.n, cast_elements, x->dtype, y->dtype, s, line_of<const void>(x), line_of<void>(y));
 }
 
 /* ---- masking, reduce_mask: the last axis goes ---- */
@@ -38,6 +100,7 @@ template <class T> __global__ void any_differs(span s, int64_t features, T value
     {
         const T *row = x.data + b * x.stride + i * features;
         uint8_t any = 0;
+        UNROLL_BY(1)
         for (int64_t k = 0; k < features; k++)
             any |= row[k] != value;
         y.data[b * y.stride + i] = any;
@@ -69,6 +132,7 @@ __global__ void count_true(span s, int64_t n, int all, line<const uint8_t> x, li
     {
         const uint8_t *row = x.data + b * x.stride + i * n;
         int64_t ones = 0;
+        UNROLL_BY(1)
         for (int64_t k = 0; k < n; k++)
             ones += row[k] != 0;
         y.data[b * y.stride + i] = all ? ones == n : ones > 0;
@@ -132,100 +196,5 @@ static int32_t logical(const op_run &run, const rnnrt_op *op, int both)
 
 int32_t run_LOGICAL_AND(const op_run &run, const rnnrt_op *op) { return logical(run, op, 1); }
 int32_t run_LOGICAL_OR(const op_run &run, const rnnrt_op *op) { return logical(run, op, 0); }
-
-/* ---- cast ---- */
-/* Half floats: `mant` bits behind the point, exponents biased by `bias`; rounded once, to nearest even. */
-enum { F16_MANT = 10, F16_BIAS = 15, BF16_MANT = 7, BF16_BIAS = 127 };
-struct half16 { uint16_t bits; };
-struct brain16 { uint16_t bits; };
-struct truth { uint8_t is; };
-
-__device__ static inline double half_load(uint16_t bits, int mant, int bias)
-{
-    const int field = (bits & 0x7fff) >> mant, m = bits & ((1 << mant) - 1);
-    double a;
-    if (field == 2 * bias + 1)
-        a = m ? (double)NAN : (double)INFINITY;
-    else
-        a = field ? ldexp((double)((1 << mant) + m), field - bias - mant) : ldexp((double)m, 1 - bias - mant);
-    return bits & 0x8000 ? -a : a;
-}
-
-__device__ static inline uint16_t half_store(double v, int mant, int bias)
-{
-    const int sign = __double_as_longlong(v) < 0 ? 0x8000 : 0, infinity = (2 * bias + 1) << mant;
-    if (v != v)
-        return (uint16_t)(sign | infinity | 1 << (mant - 1));
-    if (v == (double)INFINITY || v == -(double)INFINITY)
-        return (uint16_t)(sign | infinity);
-    int e, bits;
-    const double m = frexp(fabs(v), &e); /* m in [1/2, 1), or 0 */
-    const int field = m == 0.0 ? 0 : e - 1 + bias;
-    if (field < 1) /* subnormal; a carry gives the smallest normal number */
-        bits = (int)rint(ldexp(fabs(v), mant + bias - 1));
-    else
-        bits = field > 2 * bias ? infinity : ((field - 1) << mant) + (int)rint(ldexp(m, mant + 1));
-    return (uint16_t)(sign | (bits < infinity ? bits : infinity));
-}
-
-template <class T> __device__ static inline double load(T v) { return (double)v; }
-template <> __device__ inline double load(half16 v) { return half_load(v.bits, F16_MANT, F16_BIAS); }
-template <> __device__ inline double load(brain16 v) { return half_load(v.bits, BF16_MANT, BF16_BIAS); }
-template <> __device__ inline double load(truth v) { return (double)v.is; }
-
-template <class T> struct store {
-    __device__ static T of(double v) { return (T)v; }
-};
-/* what does not fit is cut, NaN is 0 */
-template <> struct store<int32_t> {
-    __device__ static int32_t of(double v)
-    {
-        return v != v ? 0 : v <= -2147483648.0 ? INT32_MIN : v >= 2147483647.0 ? INT32_MAX : (int32_t)v;
-    }
-};
-template <> struct store<int64_t> {
-    __device__ static int64_t of(double v) { return v != v ? 0 : v <= -9.2e18 ? INT64_MIN : v >= 9.2e18 ? INT64_MAX : (int64_t)v; }
-};
-template <> struct store<half16> {
-    __device__ static half16 of(double v) { return {half_store(v, F16_MANT, F16_BIAS)}; }
-};
-template <> struct store<brain16> {
-    __device__ static brain16 of(double v) { return {half_store(v, BF16_MANT, BF16_BIAS)}; }
-};
-template <> struct store<truth> {
-    __device__ static truth of(double v) { return {(uint8_t)(v != 0)}; }
-};
-
-template <class X, class Y> struct cast_one {
-    __device__ Y operator()(X x, int64_t) const { return store<Y>::of(load<X>(x)); }
-};
-
-template <class X, class Y> static int32_t cast(const op_run &run, const rnnrt_op *op) { return map<X, Y>(run, op, cast_one<X, Y>{}); }
-
-template <class X> static int32_t cast_from(const op_run &run, const rnnrt_op *op)
-{
-    switch (rnnrt_out(&run, op, 0)->dtype) {
-    case RNNRT_F32: return cast<X, float>(run, op);
-    case RNNRT_F64: return cast<X, double>(run, op);
-    case RNNRT_F16: return cast<X, half16>(run, op);
-    case RNNRT_BF16: return cast<X, brain16>(run, op);
-    case RNNRT_I32: return cast<X, int32_t>(run, op);
-    case RNNRT_I64: return cast<X, int64_t>(run, op);
-    default: return cast<X, truth>(run, op);
-    }
-}
-
-int32_t run_CAST(const op_run &run, const rnnrt_op *op)
-{
-    switch (rnnrt_in(&run, op, 0)->dtype) {
-    case RNNRT_F32: return cast_from<float>(run, op);
-    case RNNRT_F64: return cast_from<double>(run, op);
-    case RNNRT_F16: return cast_from<half16>(run, op);
-    case RNNRT_BF16: return cast_from<brain16>(run, op);
-    case RNNRT_I32: return cast_from<int32_t>(run, op);
-    case RNNRT_I64: return cast_from<int64_t>(run, op);
-    default: return cast_from<truth>(run, op);
-    }
-}
 
 } // namespace rnnrt_cuda

@@ -2,6 +2,7 @@
 #ifndef RNNRT_CUDA_NESTS_CUH
 #define RNNRT_CUDA_NESTS_CUH
 
+#include "device.cuh"
 #include "plugin.cuh"
 
 extern "C" {
@@ -13,16 +14,20 @@ namespace rnnrt_cuda {
 /* Offsets of the operands at place i, row-major. */
 template <int OPERANDS> __device__ static inline void nest_at(const rnnrt_nest &nest, int64_t i, int64_t (&at)[OPERANDS])
 {
+    UNROLL
     for (int o = 0; o < OPERANDS; o++)
         at[o] = 0;
+    UNROLL_BY(1)
     for (int k = nest.rank - 1; k > 0; k--) {
         /* most nests are small: 32-bit division is several times faster */
         const int64_t n = nest.dim[k];
         const int64_t q = (i | n) >> 31 ? i / n : (int64_t)((uint32_t)i / (uint32_t)n), index = i - q * n;
+        UNROLL
         for (int o = 0; o < OPERANDS; o++)
             at[o] += index * nest.stride[o][k];
         i = q;
     }
+    UNROLL
     for (int o = 0; o < OPERANDS; o++)
         at[o] += i * nest.stride[o][0];
 }

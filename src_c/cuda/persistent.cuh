@@ -13,7 +13,6 @@
 #ifndef RNNRT_CUDA_PERSISTENT_CUH
 #define RNNRT_CUDA_PERSISTENT_CUH
 
-#include "activations.cuh"
 #include "launch.cuh"
 #include "recurrent_parts.cuh"
 
@@ -22,46 +21,8 @@ namespace rnnrt {
 constexpr int TEAM_THREADS = 256, TEAM_ROWS = 16, TEAM_PAIRS = 2; /* pairs of (row, unit) that a thread finishes */
 constexpr int TENSOR_PAIRS = 8, TENSOR_STAGES = 3; /* likewise; tiles in the ring */
 
-/* tanh, sigmoid, or a clamped line: what layers are usually made of, in little code and without a call, for registers
- * are full of weights. Other functions go by steps. */
-struct team_function {
-    int32_t kind;                /* TANH, SIGMOID; all else is the line */
-    float slope, offset, least, most, scale;
-};
-static inline bool team_function_of(const rnnrt_activation &a, team_function *f)
-{
-    *f = {a.kind, 1.0f, -0.0f, -INFINITY, INFINITY, 1.0f};
-    switch (a.kind) {
-    case RNNRT_ACT_LINEAR:
-    case RNNRT_ACT_TANH:
-    case RNNRT_ACT_SIGMOID:
-        return true;
-    case RNNRT_ACT_RELU:
-        f->least = 0.0f;
-        return true;
-    case RNNRT_ACT_HARD_SIGMOID_K2:
-        f->slope = 0.2f, f->offset = 0.5f, f->least = 0.0f, f->most = 1.0f;
-        return true;
-    case RNNRT_ACT_HARD_SIGMOID_K3:
-        f->offset = 3.0f, f->least = 0.0f, f->most = 6.0f, f->scale = 1.0f / 6.0f;
-        return true;
-    case RNNRT_ACT_HARD_TANH:
-        f->least = -1.0f, f->most = 1.0f;
-        return true;
-    default:
-        return false;
-    }
-}
-__device__ __forceinline__ float team_apply(const team_function &f, float x)
-{
-    return f.kind == RNNRT_ACT_TANH ? tanhf(x)
-         : f.kind == RNNRT_ACT_SIGMOID ? act_sigmoid(x)
-         : f.scale * act_min(f.most, act_max(f.least, fmaf(f.slope, x, f.offset)));
-}
-
 struct team_job {
     step_job s;
-    team_function activation, recurrent_activation;
     const float *recurrent, *candidate, *hidden_bias;
     word64 *words;               /* GRID: [tile][2][rows][units], zero at the launch */
     float *h;                    /* TENSOR: [tile][2][rows][units in fours], and a count for each tile; zero at the launch */
@@ -82,22 +43,22 @@ __device__ __forceinline__ float team_gates(const team_job &j, const float *z, c
 {
     constexpr int G = cell_shape<FORM>::GATES;
     if (FORM == FORM_LSTM) {
-        const float i = team_apply(j.recurrent_activation, z[0] + v[0]);
-        const float f = team_apply(j.recurrent_activation, z[1 % G] + v[1 % G]);
-        const float g = team_apply(j.activation, z[2 % G] + v[2 % G]);
-        const float o = team_apply(j.recurrent_activation, z[3 % G] + v[3 % G]);
+        const float i = usual_apply(j.s.recurrent_usual, z[0] + v[0]);
+        const float f = usual_apply(j.s.recurrent_usual, z[1 % G] + v[1 % G]);
+        const float g = usual_apply(j.s.usual, z[2 % G] + v[2 % G]);
+        const float o = usual_apply(j.s.recurrent_usual, z[3 % G] + v[3 % G]);
         c = fmaf(f, c, i * g);
-        return o * team_apply(j.activation, c);
+        return o * usual_apply(j.s.usual, c);
     }
     if (FORM == FORM_SIMPLE)
-        return team_apply(j.activation, z[0] + v[0]);
+        return usual_apply(j.s.usual, z[0] + v[0]);
     float g = z[2 % G] + v[2 % G];
     if (FORM == FORM_GRU_AFTER) {
-        update = team_apply(j.recurrent_activation, z[0] + v[0]);
-        const float r = team_apply(j.recurrent_activation, z[1 % G] + v[1 % G]);
+        update = usual_apply(j.s.recurrent_usual, z[0] + v[0]);
+        const float r = usual_apply(j.s.recurrent_usual, z[1 % G] + v[1 % G]);
         g = fmaf(r, j.hidden_bias[unit] + v[2 % G], z[2 % G]);
     }
-    g = team_apply(j.activation, g);
+    g = usual_apply(j.s.usual, g);
     return fmaf(update, h - g, g);
 }
 
@@ -299,8 +260,8 @@ __global__ void __launch_bounds__(TEAM_THREADS, 1) k_team(team_job j)
                 if (e < pairs) {
                     float v[FIRST];
                     sums(p, 0, count_of<FIRST>(), v);
-                    keep[p] = team_apply(j.recurrent_activation, z[p][0] + v[0]);
-                    value[p] = team_apply(j.recurrent_activation, z[p][1 % G] + v[1 % FIRST]) * own_h[p];
+                    keep[p] = usual_apply(s.recurrent_usual, z[p][0] + v[0]);
+                    value[p] = usual_apply(s.recurrent_usual, z[p][1 % G] + v[1 % FIRST]) * own_h[p];
                 }
             }
             pass_on(value);

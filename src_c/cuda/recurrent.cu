@@ -146,16 +146,23 @@ int64_t cost_of_steps(const recurrent_args &a, const recurrent_device &d)
     return (sums > reads ? sums : reads) + 9000;
 }
 
+/* a SimpleRNN has no gates */
+bool usual_functions(const recurrent_cell &c, step_job &s)
+{
+    const bool first = usual_function_of(c.activation, &s.usual), second = usual_function_of(c.recurrent_activation, &s.recurrent_usual);
+    s.both_usual = first && (second || c.kind == RNNRT_CELL_SIMPLE_RNN);
+    return s.both_usual;
+}
+
 /* Of teams of threads the smallest whose threads hold few weights, else the largest that holds them at all; of teams with
  * tensor cores the one that takes the least time. */
 team_plan team_of(const recurrent_args &a, const recurrent_device &d, recurrent_path path)
 {
     team_plan best = {};
-    team_function f;
+    step_job s = {};
     const bool cluster = path == PATH_CLUSTER, tensor = path == PATH_TENSOR;
     const cell_form form = form_of(a.cell);
-    if (!team_function_of(a.cell.activation, &f) || (form != FORM_SIMPLE && !team_function_of(a.cell.recurrent_activation, &f)) ||
-        a.cell.units > 1024 || (cluster ? d.arch < 90 : !d.cooperative) || (path == PATH_STEPS) ||
+    if (!usual_functions(a.cell, s) || a.cell.units > 1024 || (cluster ? d.arch < 90 : !d.cooperative) || (path == PATH_STEPS) ||
         (tensor && (d.arch < 80 || a.math == MATH_FFMA || (form != FORM_LSTM && form != FORM_GRU_AFTER))))
         return best;
     for (int bits = 5; tensor && bits >= 3; bits--)
@@ -262,8 +269,6 @@ cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const s
     const cell_form form = form_of(a.cell);
     team_job j = {};
     j.s = s;
-    team_function_of(a.cell.activation, &j.activation);
-    team_function_of(a.cell.recurrent_activation, &j.recurrent_activation);
     j.recurrent = a.packed + l.recurrent;
     j.candidate = a.packed + l.candidate;
     j.hidden_bias = a.packed + l.hidden_bias;
@@ -371,6 +376,7 @@ cudaError_t recurrent_run(const recurrent_args &a, const recurrent_device &d, cu
     step_job s = {};
     s.batch = a.batch, s.units = a.cell.units, s.total = a.steps;
     s.activation = a.cell.activation, s.recurrent_activation = a.cell.recurrent_activation;
+    usual_functions(a.cell, s);
     s.reverse_in = a.reverse_in, s.reverse_out = a.reverse_out, s.sequences = a.sequences, s.zero_masked = a.zero_masked;
     s.z = z;
     s.y = a.y, s.y_batch = a.y_batch, s.y_step = a.y_step;

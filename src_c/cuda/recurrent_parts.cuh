@@ -2,6 +2,7 @@
 #ifndef RNNRT_CUDA_RECURRENT_PARTS_CUH
 #define RNNRT_CUDA_RECURRENT_PARTS_CUH
 
+#include "activations.cuh"
 #include "device.cuh"
 #include "recurrent.cuh"
 
@@ -23,6 +24,8 @@ struct packed_layout {
 struct step_job {
     int64_t batch, units, total; /* total: steps of the run */
     rnnrt_activation activation, recurrent_activation;
+    usual_function usual, recurrent_usual; /* the same, where both are usual */
+    int both_usual;
     int reverse_in, reverse_out, sequences, zero_masked;
     const float *z;              /* (steps of the chunk, batch, units, gates) */
     float *y;

@@ -47,6 +47,7 @@ __device__ static inline void stand_before(const float *x, int64_t n, int64_t in
     const float v = x[k * inner];
     double total = 0;
     int64_t count = 0;
+    UNROLL_BY(1)
     for (int64_t j = 0; j < n; j++) {
         const float w = x[j * inner];
         if (w > v || (w == v && j < k)) {

@@ -14,16 +14,24 @@ __device__ __forceinline__ bool masked_out(const step_job &s, int64_t row, int64
     return s.mask && !s.mask[row * s.mask_batch + time_in(s, step)];
 }
 
+__device__ __forceinline__ int gates_of(cell_form form)
+{
+    return form == FORM_LSTM ? 4 : form == FORM_SIMPLE ? 1 : 3;
+}
+
 /* What a masked step shows: the old h, or zero before the first output. */
 __device__ __forceinline__ float held_output(const step_job &s, int64_t row, int64_t u)
 {
     return s.has_output[row * s.row_stride] && !s.zero_masked ? s.h[row * s.row_stride + u] : 0.0f;
 }
 
+/* What is not usual is one copy of code in each kernel. */
+__device__ __noinline__ float any_function(rnnrt_activation f, float x) { return rnnrt_activate(f, x); }
+
 /* One unit of one row, each function of one value alone. */
-template <cell_form FORM> __global__ void __launch_bounds__(THREADS) k_gates(step_job s, step_sums q, int64_t step)
+__global__ void __launch_bounds__(THREADS) k_gates(cell_form form, step_job s, step_sums q, int64_t step)
 {
-    constexpr int G = FORM == FORM_LSTM ? 4 : FORM == FORM_SIMPLE ? 1 : 3;
+    const int gates = gates_of(form), first = form == FORM_GRU_BEFORE ? 2 : gates;
     const int64_t e = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (e >= s.batch * s.units)
         return;
@@ -34,29 +42,31 @@ template <cell_form FORM> __global__ void __launch_bounds__(THREADS) k_gates(ste
             y[u] = held_output(s, row, u);
         return;
     }
-    const float *const z = q.z + e * G, *const v = q.sums + e * (FORM == FORM_GRU_BEFORE ? 2 : G);
+    const float *const z = q.z + e * gates, *const v = q.sums + e * first;
+    const auto gate = [&](float x) { return s.both_usual ? usual_apply(s.recurrent_usual, x) : any_function(s.recurrent_activation, x); };
+    const auto change = [&](float x) { return s.both_usual ? usual_apply(s.usual, x) : any_function(s.activation, x); };
     float h;
-    if (FORM == FORM_LSTM) {
-        const float i = rnnrt_activate(s.recurrent_activation, z[0] + v[0]);
-        const float f = rnnrt_activate(s.recurrent_activation, z[1 % G] + v[1 % G]);
-        const float g = rnnrt_activate(s.activation, z[2 % G] + v[2 % G]);
-        const float o = rnnrt_activate(s.recurrent_activation, z[3 % G] + v[3 % G]);
+    if (form == FORM_LSTM) {
+        const float i = gate(z[0] + v[0]);
+        const float f = gate(z[1] + v[1]);
+        const float g = change(z[2] + v[2]);
+        const float o = gate(z[3] + v[3]);
         const float c = fmaf(f, s.c[at], i * g);
         s.c[at] = c;
-        h = o * rnnrt_activate(s.activation, c);
-    } else if (FORM == FORM_SIMPLE) {
-        h = rnnrt_activate(s.activation, z[0] + v[0]);
+        h = o * change(c);
+    } else if (form == FORM_SIMPLE) {
+        h = change(z[0] + v[0]);
     } else {
         float update, g;
-        if (FORM == FORM_GRU_AFTER) {
-            update = rnnrt_activate(s.recurrent_activation, z[0] + v[0]);
-            const float r = rnnrt_activate(s.recurrent_activation, z[1 % G] + v[1 % G]);
-            g = fmaf(r, q.hidden_bias[u] + v[2 % G], z[2 % G]);
+        if (form == FORM_GRU_AFTER) {
+            update = gate(z[0] + v[0]);
+            const float r = gate(z[1] + v[1]);
+            g = fmaf(r, q.hidden_bias[u] + v[2], z[2]);
         } else {
             update = v[0]; /* k_resets left it there */
-            g = z[2 % G] + q.candidate[e];
+            g = z[2] + q.candidate[e];
         }
-        g = rnnrt_activate(s.activation, g);
+        g = change(g);
         h = fmaf(update, s.h[at] - g, g);
     }
     s.h[at] = h;
@@ -73,12 +83,17 @@ __global__ void __launch_bounds__(THREADS) k_resets(step_job s, step_sums q)
     if (e >= s.batch * s.units)
         return;
     const int64_t row = e / s.units, u = e % s.units;
-    q.sums[e * 2] = rnnrt_activate(s.recurrent_activation, q.z[e * 3] + q.sums[e * 2]);
-    const float r = rnnrt_activate(s.recurrent_activation, q.z[e * 3 + 1] + q.sums[e * 2 + 1]);
+    const auto gate = [&](float x) { return s.both_usual ? usual_apply(s.recurrent_usual, x) : any_function(s.recurrent_activation, x); };
+    q.sums[e * 2] = gate(q.z[e * 3] + q.sums[e * 2]);
+    const float r = gate(q.z[e * 3 + 1] + q.sums[e * 2 + 1]);
     q.reset_h[e] = r * s.h[row * s.row_stride + u];
 }
 
-/* ---- functions of a whole row: a block for each row, its gates in q.sums ---- */
+/* ---- functions of a whole row: a block for each row, its gates in q.sums; they are rare, and kept small ---- */
+#define EACH_OF_ROW(i, n) \
+    UNROLL_BY(1)          \
+    for (int64_t i = threadIdx.x; i < (n); i += THREADS)
+
 struct block_sums { float of[THREADS / 32]; };
 
 /* the sum, or with MAX the largest, over the block; the same in each thread */
@@ -94,6 +109,7 @@ template <bool MAX> __device__ float over_block(float v, block_sums &b)
         b.of[threadIdx.x / 32] = v;
     __syncthreads();
     v = b.of[0];
+    UNROLL_BY(1)
     for (int i = 1; i < THREADS / 32; i++)
         v = MAX ? fmaxf(v, b.of[i]) : v + b.of[i];
     return v;
@@ -103,9 +119,10 @@ template <bool MAX> __device__ float over_block(float v, block_sums &b)
 __device__ float sparsemax_threshold(const float *x, int64_t n, int64_t stride, block_sums &b)
 {
     float total = 0.0f, support = 0.0f;
-    for (int64_t i = threadIdx.x; i < n; i += THREADS) {
+    EACH_OF_ROW(i, n) {
         const float v = x[i * stride];
         float cumulative = 0.0f, rank = 0.0f;
+        UNROLL_BY(1)
         for (int64_t k = 0; k < n; k++) {
             const float o = x[k * stride];
             if (o > v || (o == v && k <= i))
@@ -122,26 +139,27 @@ __device__ float sparsemax_threshold(const float *x, int64_t n, int64_t stride, 
 }
 
 /* x[0], x[stride], ... in place; every thread of the block comes here */
-__device__ void apply_row(const rnnrt_activation &f, float *x, int64_t n, int64_t stride, block_sums &b)
+__device__ __noinline__ void apply_row(rnnrt_activation f, float *x, int64_t n, int64_t stride)
 {
+    SHARED(block_sums, b);
     __syncthreads();
     if (!rowwise_activation(f)) {
-        for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        EACH_OF_ROW(i, n)
             x[i * stride] = rnnrt_activate(f, x[i * stride]);
     } else if (f.kind == RNNRT_ACT_SPARSEMAX) {
         const float tau = sparsemax_threshold(x, n, stride, b);
         __syncthreads();
-        for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        EACH_OF_ROW(i, n)
             x[i * stride] = act_max(0.0f, x[i * stride] - tau);
     } else {
         float top = -INFINITY, sum = 0.0f;
-        for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        EACH_OF_ROW(i, n)
             top = fmaxf(top, x[i * stride]);
         top = over_block<true>(top, b);
-        for (int64_t i = threadIdx.x; i < n; i += THREADS)
+        EACH_OF_ROW(i, n)
             sum += expf(x[i * stride] - top);
         sum = over_block<false>(sum, b);
-        for (int64_t i = threadIdx.x; i < n; i += THREADS) {
+        EACH_OF_ROW(i, n) {
             const float v = x[i * stride] - top;
             x[i * stride] = f.kind == RNNRT_ACT_SOFTMAX ? expf(v) / sum : v - logf(sum);
         }
@@ -149,52 +167,51 @@ __device__ void apply_row(const rnnrt_activation &f, float *x, int64_t n, int64_
     __syncthreads();
 }
 
-template <cell_form FORM> __global__ void __launch_bounds__(THREADS, 1) k_gates_rowwise(step_job s, step_sums q, int64_t step)
+__global__ void __launch_bounds__(THREADS, 1) k_gates_rowwise(cell_form form, step_job s, step_sums q, int64_t step)
 {
-    constexpr int G = FORM == FORM_LSTM ? 4 : FORM == FORM_SIMPLE ? 1 : 3, S = FORM == FORM_GRU_BEFORE ? 2 : G;
-    SHARED(block_sums, b);
+    const int gates = gates_of(form), first = form == FORM_GRU_BEFORE ? 2 : gates;
     const int64_t row = blockIdx.x, n = s.units;
     float *const h = s.h + row * s.row_stride, *const y = output_at(s, row, step);
     if (masked_out(s, row, step)) {
-        for (int64_t u = threadIdx.x; u < n && y; u += THREADS)
+        EACH_OF_ROW(u, y ? n : 0)
             y[u] = held_output(s, row, u);
         return;
     }
-    const float *const z = q.z + row * n * G;
-    float *const v = q.sums + row * n * S, *const g = q.candidate + row * n;
-    if (FORM != FORM_GRU_BEFORE) {
-        for (int64_t i = threadIdx.x; i < n * (FORM == FORM_GRU_AFTER ? 3 : G); i += THREADS)
-            if (FORM != FORM_GRU_AFTER || i % 3 != 2)
+    const float *const z = q.z + row * n * gates;
+    float *const v = q.sums + row * n * first, *const g = q.candidate + row * n;
+    if (form != FORM_GRU_BEFORE) {
+        EACH_OF_ROW(i, n * (form == FORM_GRU_AFTER ? 3 : gates))
+            if (form != FORM_GRU_AFTER || i % 3 != 2)
                 v[i] += z[i];
     }
-    if (FORM == FORM_SIMPLE) {
-        apply_row(s.activation, v, n, 1, b);
-        for (int64_t u = threadIdx.x; u < n; u += THREADS)
+    if (form == FORM_SIMPLE) {
+        apply_row(s.activation, v, n, 1);
+        EACH_OF_ROW(u, n)
             h[u] = v[u];
-    } else if (FORM == FORM_LSTM) {
+    } else if (form == FORM_LSTM) {
         float *const c = s.c + row * s.row_stride;
-        apply_row(s.recurrent_activation, v, n, G, b);
-        apply_row(s.recurrent_activation, v + 1, n, G, b);
-        apply_row(s.activation, v + 2, n, G, b);
-        apply_row(s.recurrent_activation, v + 3, n, G, b);
-        for (int64_t u = threadIdx.x; u < n; u += THREADS)
-            c[u] = v[u * G] = fmaf(v[u * G + 1 % G], c[u], v[u * G] * v[u * G + 2 % G]);
-        apply_row(s.activation, v, n, G, b);
-        for (int64_t u = threadIdx.x; u < n; u += THREADS)
-            h[u] = v[u * G + 3 % G] * v[u * G];
+        apply_row(s.recurrent_activation, v, n, gates);
+        apply_row(s.recurrent_activation, v + 1, n, gates);
+        apply_row(s.activation, v + 2, n, gates);
+        apply_row(s.recurrent_activation, v + 3, n, gates);
+        EACH_OF_ROW(u, n)
+            c[u] = v[u * gates] = fmaf(v[u * gates + 1], c[u], v[u * gates] * v[u * gates + 2]);
+        apply_row(s.activation, v, n, gates);
+        EACH_OF_ROW(u, n)
+            h[u] = v[u * gates + 3] * v[u * gates];
     } else {
-        if (FORM == FORM_GRU_AFTER) {
-            apply_row(s.recurrent_activation, v, n, S, b);
-            apply_row(s.recurrent_activation, v + 1, n, S, b);
+        if (form == FORM_GRU_AFTER) {
+            apply_row(s.recurrent_activation, v, n, first);
+            apply_row(s.recurrent_activation, v + 1, n, first);
         }
-        for (int64_t u = threadIdx.x; u < n; u += THREADS)
-            g[u] = FORM == FORM_GRU_AFTER ? fmaf(v[u * S + 1], q.hidden_bias[u] + v[u * S + 2 % S], z[u * G + 2 % G])
-                                          : z[u * G + 2 % G] + g[u];
-        apply_row(s.activation, g, n, 1, b);
-        for (int64_t u = threadIdx.x; u < n; u += THREADS)
-            h[u] = fmaf(v[u * S], h[u] - g[u], g[u]);
+        EACH_OF_ROW(u, n)
+            g[u] = form == FORM_GRU_AFTER ? fmaf(v[u * first + 1], q.hidden_bias[u] + v[u * first + 2], z[u * gates + 2])
+                                          : z[u * gates + 2] + g[u];
+        apply_row(s.activation, g, n, 1);
+        EACH_OF_ROW(u, n)
+            h[u] = fmaf(v[u * first], h[u] - g[u], g[u]);
     }
-    for (int64_t u = threadIdx.x; u < n && y; u += THREADS)
+    EACH_OF_ROW(u, y ? n : 0)
         y[u] = h[u];
     if (s.mask && threadIdx.x == 0)
         s.has_output[row * s.row_stride] = 1;
@@ -202,23 +219,14 @@ template <cell_form FORM> __global__ void __launch_bounds__(THREADS, 1) k_gates_
 
 __global__ void __launch_bounds__(THREADS, 1) k_resets_rowwise(step_job s, step_sums q)
 {
-    SHARED(block_sums, b);
     const int64_t row = blockIdx.x, n = s.units;
     float *const v = q.sums + row * n * 2;
-    for (int64_t i = threadIdx.x; i < n * 2; i += THREADS)
+    EACH_OF_ROW(i, n * 2)
         v[i] += q.z[(row * n + i / 2) * 3 + i % 2];
-    apply_row(s.recurrent_activation, v, n, 2, b);
-    apply_row(s.recurrent_activation, v + 1, n, 2, b);
-    for (int64_t u = threadIdx.x; u < n; u += THREADS)
+    apply_row(s.recurrent_activation, v, n, 2);
+    apply_row(s.recurrent_activation, v + 1, n, 2);
+    EACH_OF_ROW(u, n)
         q.reset_h[row * n + u] = v[u * 2 + 1] * s.h[row * s.row_stride + u];
-}
-
-template <cell_form FORM> cudaError_t start(const step_job &s, const step_sums &q, int64_t step, bool rows, cudaStream_t stream)
-{
-    if (rows)
-        return launch(k_gates_rowwise<FORM>, (unsigned)s.batch, THREADS, 0, stream, s, q, step);
-    const int64_t blocks = (s.batch * s.units + THREADS - 1) / THREADS;
-    return launch(k_gates<FORM>, (unsigned)blocks, THREADS, 0, stream, s, q, step);
 }
 
 } // namespace
@@ -233,16 +241,9 @@ cudaError_t step_resets(const step_job &s, const step_sums &q, cudaStream_t stre
 cudaError_t step_gates(cell_form form, const step_job &s, const step_sums &q, int64_t step, cudaStream_t stream)
 {
     const bool rows = rowwise_activation(s.activation) || (form != FORM_SIMPLE && rowwise_activation(s.recurrent_activation));
-    switch (form) {
-    case FORM_SIMPLE:
-        return start<FORM_SIMPLE>(s, q, step, rows, stream);
-    case FORM_LSTM:
-        return start<FORM_LSTM>(s, q, step, rows, stream);
-    case FORM_GRU_AFTER:
-        return start<FORM_GRU_AFTER>(s, q, step, rows, stream);
-    default:
-        return start<FORM_GRU_BEFORE>(s, q, step, rows, stream);
-    }
+    if (rows)
+        return launch(k_gates_rowwise, (unsigned)s.batch, THREADS, 0, stream, form, s, q, step);
+    return launch(k_gates, (unsigned)((s.batch * s.units + THREADS - 1) / THREADS), THREADS, 0, stream, form, s, q, step);
 }
 
 } // namespace rnnrt

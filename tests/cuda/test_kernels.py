@@ -198,7 +198,7 @@ def test_many_rows_take_several_tiles_and_launches(kernels, path):
 
 
 def test_hard_functions_in_teams(kernels):
-    for name in ("hard_sigmoid_k2", "hard_sigmoid_k3", "relu", "linear"):
+    for name in ("hard_sigmoid_k2", "hard_sigmoid_k3", "relu", "linear", "hard_tanh"):
         cell = Cell("lstm", 20, 3, activation=Activation("linear"), recurrent_activation=Activation(name))
         _layer(kernels, cell, 2, 3, path=CLUSTER)
         _layer(kernels, Cell("gru", 20, 3, activation=Activation(name)), 2, 3, path=GRID)

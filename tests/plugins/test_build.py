@@ -149,9 +149,18 @@ def test_the_distribution_names_the_entry_point_that_is_looked_for():
     theirs = (ROOT / "src_c" / "cuda" / "wheel" / "pyproject.toml").read_text()
     ours = (ROOT / "pyproject.toml").read_text()
     assert f'[project.entry-points."{plugins.GROUP}"]\ncuda = "rnnrt_cuda:library"\n' in theirs
-    assert 'name = "rnnrt-cuda"\n' in theirs and 'cuda = ["rnnrt-cuda"]\n' in ours
     version = next(line for line in ours.splitlines() if line.startswith("version = "))
-    assert version in theirs.splitlines()
+    assert version in theirs.splitlines() and 'name = "rnnrt-cuda"' in theirs.splitlines()
+    assert f'cuda = ["rnnrt-cuda~={version.split(chr(34))[1]}"]' in ours.splitlines()
+
+
+def test_the_distribution_has_the_licence():
+    assert (ROOT / "src_c" / "cuda" / "wheel" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_least_glibc_of_a_library(dummy):
+    major, minor = build.least_glibc(dummy())
+    assert major == 2 and 2 <= minor < 100
 
 
 def test_the_distribution_gives_the_librarys_path(monkeypatch):

@@ -38,10 +38,15 @@ class BuildPy(build_py):
 
 
 class Wheel(bdist_wheel):
-    """For a platform, for every Python."""
+    """For a platform, for every Python: the library needs glibc alone, so that its version says where it runs."""
 
     def get_tag(self):
-        return "py3", "none", super().get_tag()[2]
+        platform = super().get_tag()[2]
+        library = Path(self.get_finalized_command("build").build_lib) / "rnnrt_cuda" / "librnnrt_cuda.so"
+        if platform.startswith("linux_") and not cuda.breaches(library):
+            major, minor = cuda.least_glibc(library)
+            platform = platform.replace("linux", f"manylinux_{major}_{minor}", 1)
+        return "py3", "none", platform
 
 
 class Sdist(sdist):
