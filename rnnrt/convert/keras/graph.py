@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import ConversionError, UnsupportedLayerError
-from ...ir.dims import BATCH, DimLike, symbol
+from ...ir.dims import BATCH, Dim, DimLike, symbol
 from ...ir.graph import Graph, Node, Shape, TensorSpec
 from ...ir.ops import OPS, ShapeMismatch, infer_node
 from ...ir.ops.doubles import DOUBLE_OPS
@@ -87,6 +87,10 @@ class GraphBuilder:
         for v in (*inputs, *initial_state):
             if v.tensor is None:
                 raise UnknownInput
+        if op == "activation" and attrs["activation"].name == "softmax":
+            shape = self.tensors[inputs[0].tensor or ""].shape
+            if isinstance(shape[-1], Dim):  # rows of free length: an op of its own
+                op, attrs = "softmax", {"axes": (len(shape) - 1,)}
         node = Node(
             id=self._unique(f"{call.path}/mask" if op in MASK_OPS else call.path),
             op=op,

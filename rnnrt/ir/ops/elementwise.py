@@ -17,6 +17,9 @@ def _activation_infer(attrs, inputs):
         if not isinstance(x.shape[-1], int) or x.shape[-1] % 2:
             raise ShapeMismatch("glu needs an even last axis")
         return [((*x.shape[:-1], x.shape[-1] // 2), x.dtype)]
+    if attrs["activation"].rowwise and x.shape and not isinstance(x.shape[-1], int):
+        name = attrs["activation"].name
+        raise ShapeMismatch(f"{name} runs over an axis of free length here; save the model with that length given")
     return [(x.shape, x.dtype)]
 
 
@@ -53,7 +56,7 @@ def _bn_infer(attrs, inputs):
 
 
 def _bn_time(attrs, inputs):
-    if attrs["axis"] == 1 and len(inputs[0].shape) > 2:
+    if attrs["axis"] == 1:
         return "mix", "it normalises each time step by its own statistics"
     return "step", ""
 

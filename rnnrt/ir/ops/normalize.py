@@ -25,7 +25,7 @@ def _run(attrs, x, known=True):
 
 
 def _time(attrs, inputs):
-    if attrs["axes"][0] == 1 and len(inputs[0].shape) > 2:
+    if attrs["axes"][0] == 1:  # of rank 2, too: where it holds features nobody walks them
         return "mix", "it works across the time axis"
     return "step", ""
 
@@ -152,7 +152,7 @@ register(
         "rescaling",
         _rescaling_infer,
         {"axes": _AXES, "scale": Attr("floats", ()), "offset": Attr("floats", ())},
-        time="step",
+        time=lambda a, i: ("step", "") if len(a["scale"]) == 1 else _time(a, i),
     )
 )
 
@@ -176,7 +176,7 @@ def _prelu_infer(attrs, inputs):
 
 
 def _prelu_time(attrs, inputs):
-    if len(inputs[0].shape) > 2 and 1 not in attrs["shared_axes"] and inputs[0].shape[1] != 1:
+    if 1 not in attrs["shared_axes"] and inputs[0].shape[1] != 1:
         return "mix", "it has a slope of its own for each time step"
     return "step", ""
 
