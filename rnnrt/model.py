@@ -21,6 +21,7 @@ from .records import Record
 from .structure import as_input, flatten_inputs, place_of, shape_text
 
 if TYPE_CHECKING:
+    from .growth import Growth
     from .session import Session
     from .snapshot import SnapshotCodec
     from .streams.pool import Pool
@@ -253,10 +254,26 @@ class Model(native.Program):
         stored = {"weights": self.file.weights_nbytes, "workspace": workspace, "state": self.plan.row_bytes}
         return {**stored, **self.device_memory()}
 
+    def growth(self, batch: int = 1) -> Growth | None:
+        """The workspace of a predict of that batch as a formula in its steps; None where the file gives the length."""
+        from .growth import growth
+
+        if len(self.plan.symbols) < 2:
+            return None
+
+        def measure(steps: int) -> int:
+            try:
+                return self.measure([batch if s == "B" else steps for s in self.plan.symbols])[0]
+            except ShapeError:
+                return 0  # too short for a window
+
+        return growth(measure, batch, len(self.plan.tensors))
+
     def summary(self, batch: int = 1, steps: int | None = None, width: int = 80) -> str:
         """The table that Keras prints, with states and memory.
 
-        steps: number of time steps of the predict whose workspace is shown; default the file's length, or 1.
+        steps: number of time steps of the predict whose workspace is shown; default the file's length, or 1. Below
+        it stands how that workspace grows with T steps, see :class:`rnnrt.growth.Growth`.
         """
         from .ir.passes.layers import layer_rows, parameter_count
         from .summary import size_text, summary_table
@@ -265,11 +282,13 @@ class Model(native.Program):
         total = parameter_count(self.graph)
         lengths = self._lengths(batch, steps)
         shown = next((v for s, v in lengths.items() if s != "B"), 1)
+        growth = self.growth(batch)
         totals = [
             ("Total params", f"{total:,} ({size_text(memory['weights'])})"),
             ("Packed weights", size_text(memory.get("packed", 0))),
             ("State of a stream", size_text(memory["state"])),
             (f"Workspace of predict, batch {batch}, {shown} steps", size_text(memory["workspace"])),
+            *([(f"Workspace, batch B = {batch}, T steps", str(growth))] if growth else []),
             *([("Threads of a call", str(self.threads))] if self.threads > 1 else []),
             ("Session", self.session_meaning + ("" if self.plan.streams else f"; not cut in time: {self._why()}")),
         ]

@@ -24,9 +24,9 @@ def inputs(model: Any, batch: int, steps: int, seed: int = 1) -> list[np.ndarray
         if node.op == "embedding":
             tables[node.inputs[0]] = min(node.attrs["input_dim"], tables.get(node.inputs[0], 1 << 30))
     out = []
-    for spec, given in zip(model.inputs, model.graph.inputs):
+    for spec, info, given in zip(model.inputs, model.plan.input_info, model.graph.inputs):
         shape = [batch, *spec.shape[1:]]
-        if len(shape) > 1 and spec.role == "data":
+        if info.timed:
             shape[1] = steps
         shape = [8 if d is None else d for d in shape]
         if given.tensor in tables:

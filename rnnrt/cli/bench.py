@@ -110,11 +110,9 @@ def cpu_name() -> str:
 
 
 def _steps_of(model: Any) -> int:
-    """The length that the model's file states, else 100."""
-    for spec in model.inputs:
-        if spec.role == "data" and len(spec.shape) > 1:
-            return spec.shape[1] or 100
-    return 100
+    """The length that the model's file states, else 100; 1 of a model without a time axis."""
+    timed = [i.fixed_steps for i in model.plan.input_info if i.timed]
+    return next((n for n in timed if n), 100) if timed else 1
 
 
 def bench_step(model: Any, seconds: float) -> dict[str, Any]:

@@ -38,10 +38,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planner": {"ir", "native", "errors"},
     "convert": {"ir", "format.writer", "format.proof", "format.replay", "reference", "custom", "errors", "summary"},
     **dict.fromkeys(
-        ("model", "session", "placed"),  # three files of one room
+        ("model", "session", "placed", "growth"),  # four files of one room
         {
             *("format.reader", "ir", "planner", "backends", "native", "structure", "snapshot", "custom"),
-            *("model", "session", "placed", "streams", "errors"),
+            *("model", "session", "placed", "growth", "streams", "errors"),
         },
     ),
     "streams": {"model", "session", "snapshot", "structure", "native", "errors"},

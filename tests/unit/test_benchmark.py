@@ -19,6 +19,7 @@ from rnnrt.benchmark.profile import profile
 from rnnrt.benchmark.timing import in_turns, inputs
 from rnnrt.benchmark.work import SIZES, Ceilings, Work, total, works
 from rnnrt.cli import main
+from rnnrt.cli.bench import _steps_of
 from rnnrt.errors import BackendError
 from rnnrt.native import _native as native
 
@@ -103,6 +104,18 @@ def test_a_profiled_run_gives_the_same_numbers():
 def test_ids_are_drawn_from_their_table():
     (x,) = inputs(text_model(), 8, 200)
     assert x.dtype == np.int32 and x.shape == (8, 200) and 1 <= x.min() and 40 < x.max() < 50
+
+
+def test_features_are_no_steps():
+    b = Builder()
+    x, still = b.input("x", None, 4), b.input("still", 6)
+    (h,) = b.add("lstm", "first", x, units=5)
+    (y,) = b.add("concatenate", "joined", h, still, axis=1)
+    assert [a.shape for a in inputs(model_of(*b.done(y)), 2, 9)] == [(2, 9, 4), (2, 6)]
+    b = Builder()
+    flat = model_of(*b.done(*b.add("dense", "dense", b.input("x", 5), units=3)))
+    assert [a.shape for a in inputs(flat, 2, 9)] == [(2, 5)]
+    assert (_steps_of(flat), _steps_of(text_model())) == (1, 100)
 
 
 def test_contenders_take_turns():

@@ -6,6 +6,7 @@ from cases.graphs import Builder
 from runtime import BITWISE, model_of, same_bits
 
 from rnnrt.errors import ShapeError
+from rnnrt.ir.activations import Activation
 from rnnrt.ir.ops import ShapeMismatch
 from rnnrt.ir.ops.axes import NONE, slice_length
 from rnnrt.ir.ops.functions import REDUCTIONS, UNARY
@@ -360,3 +361,40 @@ def test_scalar_weights_stay_scalars(tmp_path):
     write(tmp_path / "m.rnnrt", graph, weights)
     assert all(read(tmp_path / "m.rnnrt").weights[n].shape == () for n in scalars)
     assert model_of(graph, weights).predict(np.ones((2, 3, 4), "f4")).shape == (2, 3, 4)
+
+
+ALONG_TIME = [
+    ("softmax", {"axes": (1,)}, None),
+    ("unit_normalization", {"axes": (1,)}, None),
+    ("softmax", {"axes": (1,)}, 6),
+    ("activation", {"activation": Activation("softmax")}, 6),
+    ("layer_normalization", {"axes": (1,)}, 6),
+    ("unit_normalization", {"axes": (1,)}, 6),
+    ("normalization", {"axes": (1,), "mean": (0.5, 1, 0, -1, 2, 0), "variance": (1, 2, 3, 4, 5, 6)}, 6),
+    ("rescaling", {"axes": (1,), "scale": (1, 2, 3, 4, 5, 6), "offset": (0.5, 1, 0, -1, 2, 0)}, 6),
+    ("batch_normalization", {"axis": 1}, 6),
+    ("prelu", {}, 6),
+]
+
+
+@pytest.mark.parametrize(("op", "attrs", "steps"), ALONG_TIME)
+@pytest.mark.parametrize("elementwise", [False, True])
+def test_what_runs_along_the_steps_of_a_squeezed_sequence(op, attrs, steps, elementwise):
+    """(batch, time) that an op squeezed: its axis is time, and what works along it is exact and not cut."""
+    b = Builder()
+    x = b.input("x", steps, 3)
+    (y,) = b.add("slice", "piece", x, axes=(2,), begin=(1,), end=(2,), step=(1,))
+    (y,) = b.add("squeeze", "squeezed", y, axes=(2,))
+    if elementwise:
+        (y,) = b.add("activation", "tanh", y, activation=Activation("tanh"))
+    (z,) = b.add(op, "along", y, **attrs)
+    _check(b, [z, y], [_floats(1, 2, steps or 7, 3)])
+    verdict = analyse(b.graph)
+    assert not verdict.ok and verdict.layer == "along"
+
+
+@pytest.mark.parametrize("name", ["log_softmax", "sparsemax"])
+def test_rows_of_free_length_are_refused_by_name(name):
+    b = Builder()
+    with pytest.raises(ShapeMismatch, match=f"rows: {name} runs over an axis of free length"):
+        b.add("activation", "rows", b.input("x", None), activation=Activation(name))

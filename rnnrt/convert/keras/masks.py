@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .call import LayerCall, Value
+from .joining import agree_axes
 
 __all__ = ["join_masks", "mask_of", "mask_op", "merged_mask", "rank_of", "reduced_mask", "reads_mask", "with_masks"]
 
@@ -120,6 +121,8 @@ def with_masks(c: LayerCall, values: Sequence[Any], given: Any) -> list[Any]:
         spec, rank = c.tensor(mask), len(c.tensor(value).shape)
         if len(spec.shape) >= rank + (c.spec.class_name == "Softmax"):  # its mask is one of places, not of steps
             raise c.refuse(f"it is called with a mask of rank {len(spec.shape)} for a tensor of rank {rank}")
+        if len(spec.shape) > 1 and (c.spec.class_name != "Softmax" or len(spec.shape) == rank):
+            agree_axes(c, [value, mask], [1, 1])  # an input given as a mask is as long as what it masks
         if spec.dtype != "bool":
             mask = c.emit("cast", [mask], {"dtype": "bool"})[0]
         out.append(Value(value.tensor, mask.tensor))
