@@ -273,7 +273,7 @@ static void TYPED(row_part)(void *context, int64_t part, int64_t step)
         mask = *lp.mask;
         mask.data += row * mask.batch_stride;
         lp.mask = &mask;
-        lp.has_output = (int32_t *)((REAL *)lp.has_output + row * lp.row_reals);
+        lp.has_output = (int32_t *)((char *)lp.has_output + row * lp.row_reals * (int64_t)sizeof(REAL));
         lp.c_aside += row * lp.units;
     }
     lp.h += row * lp.row_reals;
