@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import signal
+import threading
 from types import SimpleNamespace
 
 import emulated
@@ -18,6 +19,7 @@ from cases.graphs import Builder
 from runtime import model_of
 
 from rnnrt.errors import BackendError, BatchError, ShapeError
+from rnnrt.ir.activations import Activation
 
 SEEDS = range(4)
 
@@ -285,6 +287,53 @@ def test_a_stream_that_is_being_captured_is_refused(machine):
         session.run(given, out)
     assert machine.lib.rnnrt_emu_stream_capture(s, 0) == 0
     _close(session.run(given, out).numpy(), twin.run(x))
+
+
+def test_two_devices_and_the_callers_current_one(machine):
+    """What is done on the second device is done there, and whoever calls finds his own current as it was."""
+    graph, rng = _graph(), np.random.default_rng(13)
+    machine.set(devices=2, late=80)
+    host = model_of(*graph)
+    models = [model_of(*graph).to(f"cuda:{k}") for k in range(2)]
+    sessions, twin = [m.session(batch_size=2) for m in models], host.session(batch_size=2)
+    pools, streams = [m.pool(max_batch=2) for m in models], host.pool(max_batch=2)
+    seen: list[int] = []
+
+    def work() -> None:
+        for _ in range(3):
+            x = _draw(rng)
+            want, stepped = twin.run(x), streams.step({1: x[0, 0]})[1]
+            for session, pool in zip(sessions, pools):
+                _close(session.run(x), want)
+                _close(pool.step({1: x[0, 0]})[1], stepped)
+                seen.append(machine.get("current"))
+        for session in sessions:
+            session.restore(twin.to_bytes())
+
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        work()
+    del models, sessions, pools
+    gc.collect()
+    machine.set(devices=1)
+    assert set(seen) == {0}
+
+
+@pytest.mark.parametrize("steps", [40, 3000, 60000])
+def test_blocks_that_kernels_copies_or_nobody_carries(machine, steps):
+    """Inputs and outputs of a call: through the first and last kernel, through page-locked memory, as they lie."""
+    machine.set(late=50)
+    b = Builder()
+    (y,) = b.add("activation", "relu", b.input("x", None, 3), activation=Activation("relu"))
+    graph = b.done(y)
+    model, session = model_of(*graph).to("cuda"), model_of(*graph).to("cuda").session(batch_size=2)
+    rng = np.random.default_rng(steps)
+    for _ in range(4):  # plainly, recorded, replayed
+        x = _draw(rng, 2, steps)
+        assert np.array_equal(model.predict(x), np.maximum(x, 0))
+        assert np.array_equal(session.run(x), np.maximum(x, 0))
 
 
 # ---- a device that breaks ----

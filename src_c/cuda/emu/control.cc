@@ -118,7 +118,7 @@ extern "C" __attribute__((visibility("default"))) int64_t rnnrt_emu_get(const ch
     const struct { const char *name; int64_t value; } counts[] = {
         {"live_bytes", memory.live_bytes}, {"live", memory.live}, {"allocations", memory.allocations},
         {"torn", memory.torn}, {"launches", count.launches}, {"threads", count.threads},
-        {"switches", count.switches}, {"broken", broken},
+        {"switches", count.switches}, {"broken", broken}, {"current", device()},
     };
     for (auto &c : counts)
         if (!strcmp(c.name, name))

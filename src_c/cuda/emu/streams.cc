@@ -22,6 +22,7 @@ struct CUstream_st {
     bool blocking;
     bool running;
     std::unique_ptr<CUgraph_st> capture;
+    int device;
 };
 /* What a record leaves behind: it is done when its stream has come to it. */
 struct moment {
@@ -38,7 +39,7 @@ std::vector<CUstream_st *> &streams()
     static auto *all = new std::vector<CUstream_st *>;
     return *all;
 }
-CUstream_st null_stream{{}, true, false, nullptr};
+CUstream_st null_stream{{}, true, false, nullptr, 0};
 int capturing;
 emu::dice chance{0x2545F4914F6CDD1Du};
 
@@ -86,7 +87,7 @@ void drain_blocking()
 
 cudaError_t add(CUstream_st *s, work w)
 {
-    if (!is(s))
+    if (!is(s) || (s != &null_stream && s->device != emu::device())) /* the current device is another one's */
         return fail(cudaErrorInvalidResourceHandle);
     if (broken)
         return fail(broken);
@@ -260,7 +261,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
     locked guard(big_lock());
     if (broken || !emu::setting(emu::DEVICES))
         return fail(broken ? broken : cudaErrorNoDevice);
-    *s = new CUstream_st{{}, !(flags & cudaStreamNonBlocking), false, nullptr};
+    *s = new CUstream_st{{}, !(flags & cudaStreamNonBlocking), false, nullptr, emu::device()};
     streams().push_back(*s);
     return cudaSuccess;
 }
