@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["run_placed"]
 
 LEGACY = 1  # the number of the legacy default stream, which is 0 where a library has it as a pointer
+OF_THE_THREAD = 2  # another stream in each thread; the legacy one waits for all of them, and they for it
 
 
 def stream_number(stream: Any) -> int:
@@ -128,6 +129,7 @@ def _outputs(
     model: Model, lengths: dict[str, int], step: bool, out: Any, stream: int, keeper: Any, lent: list[native.Lent]
 ) -> tuple[list, list]:
     """(what the call fills, what its caller gets); an array of the caller's joins the lent ones."""
+    where = LEGACY if stream == OF_THE_THREAD else stream  # whichever thread holds the result
     if isinstance(out, np.ndarray):
         filled, given, _ = make_outputs(model, lengths, step, out)
         return filled, given
@@ -136,7 +138,7 @@ def _outputs(
         shapes.append((sizes[0], *sizes[2:]) if step and o.per_step and len(sizes) > 1 else sizes)
     infos = model.plan.output_info
     if out is None:
-        made = [model.new_array(s, o.dtype, model.device, stream, keeper) for s, o in zip(shapes, infos)]
+        made = [model.new_array(s, o.dtype, model.device, where, keeper) for s, o in zip(shapes, infos)]
         return made, made
     if len(shapes) != 1:
         raise ShapeError("out= is for models with one output")

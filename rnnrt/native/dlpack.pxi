@@ -202,6 +202,7 @@ cdef class DeviceArray:
     shape, dtype, ndim, size, nbytes : as NumPy's.
     device : ``cuda:0``.
     stream : number of the stream (a cudaStream_t; 1: the legacy default one).
+    stream_owner : the object that keeps the stream (of torch, of cupy, or as given), or None.
     """
 
     cdef const rnnrt_backend *api
@@ -216,7 +217,7 @@ cdef class DeviceArray:
     cdef object held                  # arrays that the work on the stream still reads
 
     def __dealloc__(self):
-        cdef bint ordered = not self.elsewhere and (self.stream_owner is not None or 0 < self.stream <= 2)
+        cdef bint ordered = not self.elsewhere and (self.stream_owner is not None or self.stream == 1)
         if self.data != NULL:
             with nogil:
                 if ordered and self.api.stream_free != NULL:

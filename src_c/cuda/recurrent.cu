@@ -188,8 +188,32 @@ struct scratch_layout {
     size_t z, sums, reset_h, candidate, words, words_bytes, total;
 };
 
-scratch_layout scratch_of(const recurrent_args &a, const recurrent_device &d, recurrent_path path)
+/* The path, and how its teams are cut. */
+struct choice {
+    recurrent_path path;
+    team_plan plan;
+};
+
+choice choose(const recurrent_args &a, const recurrent_device &d)
 {
+    if (a.path != PATH_AUTO)
+        return {a.path, team_of(a, d, a.path)};
+    choice best = {PATH_STEPS, {}};
+    int64_t least = cost_of_steps(a, d);
+    for (const recurrent_path path : {PATH_CLUSTER, PATH_GRID, PATH_TENSOR}) {
+        const team_plan p = team_of(a, d, path);
+        if (p.kpt && cost_of(a, p, path) < least) {
+            best = {path, p};
+            least = cost_of(a, p, path);
+        }
+    }
+    return best;
+}
+
+scratch_layout scratch_of(const recurrent_args &a, const choice &how)
+{
+    const recurrent_path path = how.path;
+    const team_plan &p = how.plan;
     const packed_layout l = layout_of(a.cell);
     const int64_t row = a.batch * a.cell.units;
     scratch_layout s = {};
@@ -206,7 +230,6 @@ scratch_layout scratch_of(const recurrent_args &a, const recurrent_device &d, re
         place(s.reset_h, row * (int64_t)sizeof(float));
         place(s.candidate, row * (int64_t)sizeof(float));
     } else if (path == PATH_GRID || path == PATH_TENSOR) { /* TENSOR: h, then the counts */
-        const team_plan p = team_of(a, d, path);
         const int64_t h = 2 * p.rows * (path == PATH_GRID ? a.cell.units * (int64_t)sizeof(word64) : round_up(a.cell.units, 4) * 4);
         s.words_bytes = (size_t)(p.at_once * (h + (path == PATH_TENSOR ? 4 : 0)));
         place(s.words, (int64_t)s.words_bytes);
@@ -260,12 +283,12 @@ cudaError_t run_steps(const recurrent_args &a, const step_job &s, const scratch_
     return e;
 }
 
-cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const step_job &s, const scratch_layout &at,
-                     int64_t first, int64_t n, recurrent_path path, cudaStream_t stream)
+cudaError_t run_team(const recurrent_args &a, const choice &how, const step_job &s, const scratch_layout &at, int64_t first,
+                     int64_t n, cudaStream_t stream)
 {
     const packed_layout l = layout_of(a.cell);
-    const team_plan p = team_of(a, d, path);
-    const bool cluster = path == PATH_CLUSTER;
+    const team_plan &p = how.plan;
+    const bool cluster = how.path == PATH_CLUSTER;
     const cell_form form = form_of(a.cell);
     team_job j = {};
     j.s = s;
@@ -290,7 +313,7 @@ cudaError_t run_team(const recurrent_args &a, const recurrent_device &d, const s
             e = cudaMemsetAsync(j.words, 0, at.words_bytes, stream);
         if (e)
             break;
-        if (path == PATH_TENSOR)
+        if (how.path == PATH_TENSOR)
             e = form == FORM_LSTM ? lstm_tensor(j, p.kpt, g, stream) : gru_tensor(j, p.kpt, g, stream);
         else
             e = form == FORM_SIMPLE ? simple_rnn_team(j, p.kpt, g, stream) : form == FORM_LSTM ? lstm_team(j, p.kpt, g, stream)
@@ -345,33 +368,19 @@ cudaError_t recurrent_device_of(int device, recurrent_device *out)
     return cudaSuccess;
 }
 
-recurrent_path recurrent_choose(const recurrent_args &a, const recurrent_device &d)
-{
-    if (a.path != PATH_AUTO)
-        return a.path;
-    recurrent_path best = PATH_STEPS;
-    int64_t least = cost_of_steps(a, d);
-    for (const recurrent_path path : {PATH_CLUSTER, PATH_GRID, PATH_TENSOR}) {
-        const team_plan p = team_of(a, d, path);
-        if (p.kpt && cost_of(a, p, path) < least) {
-            best = path;
-            least = cost_of(a, p, path);
-        }
-    }
-    return best;
-}
+recurrent_path recurrent_choose(const recurrent_args &a, const recurrent_device &d) { return choose(a, d).path; }
 
 size_t recurrent_scratch_bytes(const recurrent_args &a, const recurrent_device &d)
 {
-    return scratch_of(a, d, recurrent_choose(a, d)).total;
+    return scratch_of(a, choose(a, d)).total;
 }
 
 cudaError_t recurrent_run(const recurrent_args &a, const recurrent_device &d, cudaStream_t stream)
 {
-    const recurrent_path path = recurrent_choose(a, d);
-    if (path != PATH_STEPS && !team_of(a, d, path).kpt)
+    const choice how = choose(a, d);
+    if (how.path != PATH_STEPS && !how.plan.kpt)
         return cudaErrorInvalidConfiguration;
-    const scratch_layout at = scratch_of(a, d, path);
+    const scratch_layout at = scratch_of(a, how);
     float *const z = (float *)((char *)a.scratch + at.z);
     step_job s = {};
     s.batch = a.batch, s.units = a.cell.units, s.total = a.steps;
@@ -387,8 +396,7 @@ cudaError_t recurrent_run(const recurrent_args &a, const recurrent_device &d, cu
         const int64_t n = a.steps - first < at.chunk ? a.steps - first : at.chunk;
         e = project(a, first, n, z, stream);
         if (!e)
-            e = path == PATH_STEPS ? run_steps(a, s, at, first, n, stream)
-                                   : run_team(a, d, s, at, first, n, path, stream);
+            e = how.path == PATH_STEPS ? run_steps(a, s, at, first, n, stream) : run_team(a, how, s, at, first, n, stream);
     }
     return e;
 }

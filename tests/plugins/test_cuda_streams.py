@@ -417,3 +417,26 @@ def test_an_interrupt_leaves_the_state(machine):
     again.step(x[:, 0].copy())
     session.run(x[:, :1]), again.run(x[:, :1])
     assert session.to_bytes() == again.to_bytes()
+
+
+# ---- on any device ----
+@pytest.mark.parametrize("stream", [None, 1, 2])
+def test_a_chain_of_calls_stays_on_the_device(cuda, stream):
+    """Results feed a session and another model, on streams that every device has; only the last one is read."""
+    graph, rng = _graph(24), np.random.default_rng(14)
+    b = Builder()
+    (y,) = b.add("lstm", "cell", b.input("x", None, 2), units=40, return_sequences=True)
+    after = b.done(y)
+    first, second = model_of(*graph).to(cuda), model_of(*after).to(cuda)
+    host, twin = model_of(*graph), model_of(*after).session(batch_size=2)
+    session, inputs = second.session(batch_size=2), [_draw(rng, 2, 6) for _ in range(10)]
+    given = [first.new_array((2, 6, 2), "float32", first.device, stream or 1) for _ in inputs]
+    made = []
+    for k, (x, a) in enumerate(zip(inputs, given)):
+        first.predict(x, a, stream=stream)
+        made.append(session.run(a, stream=3 - stream if stream and k % 3 == 2 else stream))
+    want = [twin.run(host.predict(x)) for x in inputs]
+    for k in (9, 4, 0):
+        _close(made[k].numpy(), want[k])
+    for name, state in session.get_state().items():
+        _close(state, twin.get_state()[name])

@@ -96,8 +96,9 @@ def test_a_named_stream_is_everybodys(model, log):
     ],
 )
 def test_streams_by_number_and_by_object(model, log, stream, number):
-    model.predict(Lender(X), stream=stream)
+    y = model.predict(Lender(X), stream=stream)
     assert log.stream == number
+    assert y.stream == (1 if number == 2 else number), "2 is another stream in each thread"
 
 
 @pytest.mark.parametrize("stream", [-1, 1.5, "1", True, object()])

@@ -135,6 +135,8 @@ void *cluster_map(const void *shared, unsigned rank)
 void copy_async(void *shared, const void *global, int bytes)
 {
     auto &groups = m.current->copies;
+    if (((uintptr_t)shared | (uintptr_t)global) % (unsigned)bytes)
+        stop_all(); /* a misaligned address */
     if (groups.empty())
         groups.emplace_back();
     groups.back().push_back({shared, global, bytes});
