@@ -315,7 +315,8 @@ def test_two_devices_and_the_callers_current_one(machine):
         thread.start()
         thread.join()
         work()
-    del models, sessions, pools
+    for held in (models, sessions, pools):
+        held.clear()
     gc.collect()
     machine.set(devices=1)
     assert set(seen) == {0}
