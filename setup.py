@@ -4,6 +4,7 @@ Environment switches: RNNRT_SANITIZE=address,undefined|thread  RNNRT_COVERAGE=1 
 RNNRT_CUDA=1 builds the CUDA plugin too, with nvcc (src_c/cuda/build.py); ``python setup.py build_cuda`` that alone.
 """
 
+import compileall
 import importlib.util
 import os
 import platform
@@ -126,6 +127,8 @@ class BuildExt(build_ext):
     def run(self):
         self.run_command("build_clib")
         super().run()
+        if self.inplace:  # what an installer does: a process that may not write bytecode still starts with it
+            compileall.compile_dir("rnnrt", quiet=2)
         if os.environ.get("RNNRT_CUDA", "0") not in ("", "0"):
             build_plugin("rnnrt" if self.inplace else Path(self.build_lib) / "rnnrt")
 

@@ -39,7 +39,8 @@ def loads(text: str, place: str) -> Any:
         raw = text.encode("utf-8")
     except UnicodeEncodeError as e:
         raise refusal("F06", place, f"not UTF-8: {e.reason}") from None
-    if depth(raw) > MAX_DEPTH:
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets > MAX_DEPTH and depth(raw) > MAX_DEPTH:
         raise refusal("F05", place, f"JSON nested more than {MAX_DEPTH} deep")
 
     def parse_int(digits: str) -> int:

@@ -1,0 +1,90 @@
+"""What loading a model takes over reading its file and packing its weights, each once in a fresh process.
+
+    python tools/bench/load.py            # 20 MB of float32; medians of turns
+    python tools/bench/load.py --model model.rnnrt
+
+read: the file's bytes from the page cache, ``open(path, "rb").read()``. pack: the kernels' own packing, of weights that
+lie in memory. load: :func:`rnnrt.load`, which does both, the checksums, every check of the file, and the plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import rnnrt
+from rnnrt.backends import kernels_wanted, open_device
+from rnnrt.format.reader import read
+from rnnrt.format.writer import write
+from rnnrt.native import _native as native
+from rnnrt.planner.lower import lower
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+WAYS = ("read", "pack", "load")
+
+
+def write_model(path: Path, megabytes: float) -> None:
+    """LSTMs of 512 units one after the other, until there are so many bytes of weights."""
+    from cases.graphs import Builder
+
+    b = Builder()
+    h = b.input("x", None, 512)
+    layers = max(1, round(megabytes * 1e6 / (2 * 512 * 2048 * 4)))
+    for k in range(layers):
+        (h,) = b.add("lstm", f"lstm_{k}", h, units=512, return_sequences=k < layers - 1)
+    write(path, *b.done(h))
+
+
+def once(way: str, path: Path) -> float:
+    """Seconds of one of the ways in this process."""
+    if way == "pack":
+        file = read(path, native.crc32)
+        plan = lower(file.graph, dict(file.weights), native.op_kinds())
+        program, cpu, kernels = native.Program.__new__(native.Program), open_device("cpu").backend, kernels_wanted()
+    begin = perf_counter()
+    if way == "read":
+        kept: object = path.read_bytes()
+    elif way == "load":
+        kept = rnnrt.load(path)
+    else:
+        kept = program.__init__(cpu, plan, [], [], kernels, True, 0, 0, 1)  # type: ignore[misc]
+    seconds = perf_counter() - begin
+    del kept
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--megabytes", type=float, default=20)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--once", choices=WAYS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.once:
+        print(once(args.once, args.model))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = args.model or Path(folder) / "m.rnnrt"
+        if not args.model:
+            write_model(path, args.megabytes)
+        times: dict[str, list[float]] = {way: [] for way in WAYS}
+        for _ in range(args.rounds):
+            for way in WAYS:
+                child = [sys.executable, __file__, "--once", way, "--model", str(path)]
+                times[way].append(float(subprocess.run(child, check=True, capture_output=True, text=True).stdout))
+        print(f"{path.stat().st_size / 1e6:.1f} MB")
+        for way in WAYS:
+            print(f"{way}: {median(times[way]) * 1e3:6.2f} ms, best {min(times[way]) * 1e3:6.2f}")
+        ratios = [load / (r + p) for r, p, load in zip(times["read"], times["pack"], times["load"])]
+        best = min(times["load"]) / (min(times["read"]) + min(times["pack"]))
+        print(f"load / (read + pack): {median(ratios):.2f}, of the best times {best:.2f}")
+
+
+if __name__ == "__main__":
+    main()
