@@ -64,6 +64,7 @@ def test_results_have_no_owner_but_the_caller(model, want):
         y[...] = np.nan  # nothing of it comes back
 
 
+@pytest.mark.filterwarnings("ignore:Setting the (shape|dtype) on a NumPy array has been deprecated:DeprecationWarning")
 def test_a_result_that_was_altered_is_not_given_again(model, want):
     session = model.session(2)
     for t, x in enumerate(X):
