@@ -151,6 +151,22 @@ def test_masks_and_directions(cell):
                 assert _same(model_of(graph, weights, threads=threads).predict(x), want), (options, threads)
 
 
+def test_each_row_waits_for_its_first_step():
+    """Outputs before it are zero, also where the state is not."""
+    b = Builder()
+    x, h = b.input("x", None, 6), b.input("h", 50)
+    (mask,) = b.add("masking", "masking", x)
+    attrs = CELLS["gru"][1]
+    graph, weights = b.done(
+        *b.add("gru", "cell", x, units=50, return_sequences=True, mask=mask, initial_state=(h,), **attrs)
+    )
+    given = [_x(26, 8, 6), _x(26, 50, seed=1)]
+    given[0][13:, :4] = 0.0
+    want = model_of(graph, weights).predict(given)
+    assert not want[13:, :4].any() and want[:13].all()
+    assert same_bits(model_of(graph, weights, threads=2).predict(given), want)
+
+
 def test_convolutions_and_dense_layers():
     b = Builder()
     x = b.input("x", None, 6)
