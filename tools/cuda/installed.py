@@ -62,7 +62,11 @@ def loading(path: str) -> None:
         else:
             must(False, "a model was loaded on no device")
         must(auto.device == "cpu", f"auto took {auto.device}")
-    x = np.random.default_rng(0).standard_normal((2, *(n if isinstance(n, int) else 8 for n in here.inputs[0].shape[1:]))).astype("float32")
+    x = (
+        np.random.default_rng(0)
+        .standard_normal((2, *(n if isinstance(n, int) else 8 for n in here.inputs[0].shape[1:])))
+        .astype("float32")
+    )
     must(np.allclose(auto.predict(x), here.predict(x), 0, 1e-5), "auto answers something else")
     print(f"auto: {auto.device}")
 
