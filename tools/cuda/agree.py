@@ -35,7 +35,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "simple_rnn": {"op": "simple_rnn"},
 }
 # batch, steps, features, units: tile edges of each kernel from both sides, and the shapes of the goals
-SMALL = [(1, 5, 3, 4), (2, 7, 5, 17), (3, 4, 33, 32), (5, 3, 8, 40)]
+SMALL = [(1, 5, 3, 4), (2, 7, 5, 17), (3, 4, 33, 32), (5, 3, 8, 40), (2, 2, 6, 300), (70, 2, 4, 36)]
 LARGE = [
     *SMALL,
     *((1, 200, 64, 64), (1, 200, 128, 128), (1, 100, 256, 256), (1, 60, 512, 512), (1, 40, 1024, 1024)),
