@@ -252,7 +252,7 @@ def test_weights_of_a_normalization_in_double():
 
 
 def test_other_ops_are_refused_by_the_layer(monkeypatch):
-    monkeypatch.setattr("rnnrt.planner.lower.DOUBLE_OPS", DOUBLE_OPS - {"unit_normalization"})
+    monkeypatch.setattr("rnnrt.ir.ops.doubles.DOUBLE_OPS", DOUBLE_OPS - {"unit_normalization"})
     b = Builder()
     x = b.input("x", None, 4, dtype="float64")
     b.add("unit_normalization", "encoder/unit", x, axes=(2,))
