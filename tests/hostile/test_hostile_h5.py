@@ -57,7 +57,7 @@ def refused(src, text, error=ConversionError, **options):
     started = time.process_time()
     with pytest.raises(error, match=text) as e:
         build(src, **options)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 60  # not 2^n of anything
     assert len(str(e.value)) < 2000
     return e.value
 

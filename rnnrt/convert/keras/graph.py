@@ -58,6 +58,7 @@ class GraphBuilder:
 
     tensors: dict[str, TensorSpec] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    stateful: list[str] = field(default_factory=list)  # layers of the nodes that are
     inputs: list[InputTensor] = field(default_factory=list)
     leaves: dict[str, Leaf] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
@@ -114,6 +115,8 @@ class GraphBuilder:
             self.tensors[name] = TensorSpec(name, shape, dtype)
         object.__setattr__(node, "outputs", tuple(names))
         self.nodes.append(node)
+        if attrs.get("stateful"):
+            self.stateful.append(call.path)
         return [Value(n) for n in names]
 
     def declare(
@@ -323,9 +326,7 @@ class GraphBuilder:
         note_ignored(spec, path, self.ignored)
         if isinstance(spec, ModelSpec):
             return self._nested(spec, path, args, kwargs)
-        if path in self.shapes and any(
-            n.attrs.get("stateful") and (n.name == path or n.name.startswith(f"{path}/")) for n in self.nodes
-        ):
+        if path in self.shapes and any(name == path or name.startswith(f"{path}/") for name in self.stateful):
             raise LayerCall(self, spec, path, []).refuse(
                 "a layer saved stateful is called more than once, each call going on from the state of the one before",
                 "save it with stateful=False and use a session, or call it once",
