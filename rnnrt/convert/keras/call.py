@@ -133,6 +133,13 @@ class LayerCall:
         known = [self.builder.tensors[v.tensor].dtype for v in self.inputs if v.tensor is not None]
         return "float64" if "float64" in known else "float32"
 
+    def ranked(self, value: Value, rank: int) -> tuple[Any, ...]:
+        """The shape, which must be of that rank."""
+        shape = self.tensor(value).shape
+        if len(shape) != rank:
+            raise ConversionError(f"{self.path}: needs an input of rank {rank}, got rank {len(shape)}")
+        return shape
+
     def features(self, value: Value) -> int:
         """The length of the last axis, which must be known."""
         shape = self.tensor(value).shape

@@ -49,8 +49,7 @@ def channels_last(c: LayerCall, rank: int, build: Callable[[LayerCall], list[Val
             "load it in Keras 2 and save it again",
         )
     x = c.input()
-    if len(c.tensor(x).shape) != rank + 2:
-        raise ConversionError(f"{c.path}: needs an input of rank {rank + 2}, got rank {len(c.tensor(x).shape)}")
+    c.ranked(x, rank + 2)
     spatial = tuple(range(2, rank + 2))
     last = Value(c.emit("transpose", [x], {"perm": (0, *spatial, 1)})[0].tensor)
     inner = replace(c, inputs=[last], spec=replace(c.spec, config={**c.spec.config, "data_format": "channels_last"}))
@@ -71,15 +70,20 @@ def padding(c: LayerCall, allowed: tuple[str, ...]) -> str:
     return p
 
 
-def _window(c: LayerCall, rank: int, causal: bool = False) -> dict:
-    """kernel_size, strides, dilation_rate, padding of a layer, after the checks that all kinds share."""
-    if c.spec.class_name not in ("Conv1D", "Conv2D") and c.get("groups", 1) != 1:
-        raise c.refuse(f"groups={str(c.get('groups'))[:40]} is not supported")
+def refuse_flipped(c: LayerCall) -> None:
+    """No kernels of Keras on Theano."""
     if c.builder.backend == "theano":
         raise c.refuse(
             "its file was written with the Theano backend, whose kernels are stored flipped",
             "load it in that Keras with the TensorFlow backend, convert its kernels, and save again",
         )
+
+
+def _window(c: LayerCall, rank: int, causal: bool = False) -> dict:
+    """kernel_size, strides, dilation_rate, padding of a layer, after the checks that all kinds share."""
+    if c.spec.class_name not in ("Conv1D", "Conv2D") and c.get("groups", 1) != 1:
+        raise c.refuse(f"groups={str(c.get('groups'))[:40]} is not supported")
+    refuse_flipped(c)
     return {
         "kernel_size": sizes(c, "kernel_size", rank),
         "strides": sizes(c, "strides", rank),
@@ -99,8 +103,7 @@ def activation_of(c: LayerCall) -> Activation:
 def _input(c: LayerCall, rank: int) -> tuple[Value, int]:
     """The input as float32 and its number of channels."""
     x = c.floats(c.input())
-    if len(c.tensor(x).shape) != rank + 2:
-        raise ConversionError(f"{c.path}: needs an input of rank {rank + 2}, got rank {len(c.tensor(x).shape)}")
+    c.ranked(x, rank + 2)
     return x, c.features(x)
 
 

@@ -10,7 +10,7 @@ from ....ir.ops.conv import window_length
 from ..call import LayerCall, Value
 from ..masks import rank_of
 from ..weights import Part
-from .conv import padding, sizes
+from .conv import padding, refuse_flipped, sizes
 from .recurrent import loop_options
 from .registry import layer
 
@@ -26,12 +26,9 @@ def conv_lstm(c: LayerCall, **forced: bool) -> list[Value]:
     rank = int(c.spec.class_name[-2])
     if c.get("data_format", "channels_last") not in (None, "channels_last"):
         raise c.refuse("data_format='channels_first' is not supported", "Permute the input and use channels_last")
-    if c.builder.backend == "theano":
-        raise c.refuse("its file was written with the Theano backend, whose kernels are stored flipped")
+    refuse_flipped(c)
     x = c.floats(c.input())
-    shape = c.tensor(x).shape
-    if len(shape) != rank + 3:
-        raise ConversionError(f"{c.path}: needs an input of rank {rank + 3}, got rank {len(shape)}")
+    shape = c.ranked(x, rank + 3)
     if not all(isinstance(d, int) for d in shape[2:]):
         raise c.refuse("the lengths of its axes behind the time must be known")
     if c.mask is not None and rank_of(c, c.mask) != 2:

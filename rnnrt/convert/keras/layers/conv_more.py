@@ -10,7 +10,7 @@ from ....errors import ConversionError
 from ....ir.ops.axes import NONE
 from ..call import LayerCall, Value
 from ..weights import Layout, Part
-from .conv import BASE, activation_of, channels_last, padding, sizes
+from .conv import BASE, activation_of, channels_last, padding, refuse_flipped, sizes
 from .registry import layer
 
 
@@ -18,12 +18,9 @@ def _start(c: LayerCall, rank: int) -> tuple[Value, tuple[Any, ...]]:
     """The input without its mask, and its shape; the number of channels is known."""
     if c.get("groups", 1) != 1:
         raise c.refuse(f"groups={str(c.get('groups'))[:40]} is not supported")
-    if c.builder.backend == "theano":
-        raise c.refuse("its file was written with the Theano backend, whose kernels are stored flipped")
+    refuse_flipped(c)
     x = c.floats(c.input())
-    shape = c.tensor(x).shape
-    if len(shape) != rank + 2:
-        raise ConversionError(f"{c.path}: needs an input of rank {rank + 2}, got rank {len(shape)}")
+    shape = c.ranked(x, rank + 2)
     c.features(x)
     return Value(x.tensor), shape
 

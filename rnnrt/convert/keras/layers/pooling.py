@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from ....errors import ConversionError
 from ..call import LayerCall, Value
 from .conv import channels_last, padding, sizes
 from .registry import layer
@@ -16,8 +15,7 @@ def _pool(c: LayerCall, rank: int, kind: str) -> list[Value]:
     size = sizes(c, "pool_size", rank, 2)
     strides = size if c.get("strides") is None else sizes(c, "strides", rank)
     x = c.floats(c.input())
-    if len(c.tensor(x).shape) != rank + 2:
-        raise ConversionError(f"{c.path}: needs an input of rank {rank + 2}, got rank {len(c.tensor(x).shape)}")
+    c.ranked(x, rank + 2)
     c.features(x)
     attrs = {"kind": kind, "pool_size": size, "strides": strides, "padding": padding(c, ("valid", "same"))}
     return c.emit("pool", [x], attrs)
@@ -53,8 +51,7 @@ def _pool3(c: LayerCall, kind: str) -> list[Value]:
     strides = size if c.get("strides") is None else sizes(c, "strides", 3)
     mode = padding(c, ("valid", "same"))
     x = c.floats(c.input())
-    if len(c.tensor(x).shape) != 5:
-        raise ConversionError(f"{c.path}: needs an input of rank 5, got rank {len(c.tensor(x).shape)}")
+    c.ranked(x, 5)
     x = Value(x.tensor)
     if (*size[1:], *strides[1:]) != (1, 1, 1, 1):
         rows = c.emit("fold_time", [x])
@@ -72,8 +69,7 @@ def _pool3(c: LayerCall, kind: str) -> list[Value]:
 
 def _global(c: LayerCall, rank: int, kind: str) -> list[Value]:
     x = c.floats(c.input())
-    if len(c.tensor(x).shape) != rank + 2:
-        raise ConversionError(f"{c.path}: needs an input of rank {rank + 2}, got rank {len(c.tensor(x).shape)}")
+    c.ranked(x, rank + 2)
     c.features(x)
     attrs = {"kind": kind, "keepdims": c.flag("keepdims")}
     masked = c.mask is not None and rank == 1 and kind == "average"
