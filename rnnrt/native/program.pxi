@@ -273,12 +273,9 @@ cdef class Program:
             if not self.single_output:
                 results = []
             for i in range(self.n_out):
-                y = _fresh(&self.outputs[i], step, symbols)
+                y = _fresh(&self.outputs[i], step, symbols, &made[i])
                 if y is None:
                     return None
-                made[i].data = cnp.PyArray_DATA(<cnp.ndarray>y)
-                made[i].dtype = rt_dtype(self.outputs[i].dtype)
-                made[i].device = 1
                 if results is not None:
                     results.append(y)
         call.symbols = symbols

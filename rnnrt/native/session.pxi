@@ -49,10 +49,8 @@ cdef class SessionCore:
         if _alone(<PyObject *>self.other) and _usable_out(s, True, symbols, self.other, made):
             y = self.other
         else:
-            y = _fresh(s, True, symbols)
-            if y is None or not _usable_out(s, True, symbols, y, made):
-                return None
-            if cnp.PyArray_NBYTES(<cnp.ndarray>y) > KEPT_BYTES:
+            y = _fresh(s, True, symbols, made)
+            if y is None or cnp.PyArray_NBYTES(<cnp.ndarray>y) > KEPT_BYTES:
                 return y
         self.other = self.mine
         self.mine = y

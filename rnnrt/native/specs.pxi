@@ -61,8 +61,9 @@ cdef bint _fits(IoSpec *s, object x, bint drop_time, bint whole, int64_t *symbol
     return True
 
 
-cdef object _fresh(IoSpec *s, bint step, const int64_t *symbols):
-    """A new array for an output; None where an axis is an expression."""
+cdef object _fresh(IoSpec *s, bint step, const int64_t *symbols, rnnrt_buffer *buf):
+    """A new array for an output, and its buffer; None where an axis is an expression."""
+    cdef object y
     cdef cnp.npy_intp dims[MAX_RANK]
     cdef int i, j = 0
     for i in range(s.rank):
@@ -72,7 +73,11 @@ cdef object _fresh(IoSpec *s, bint step, const int64_t *symbols):
             return None
         dims[j] = s.value[i] if s.kind[i] == AXIS_CONST else symbols[s.value[i]]
         j += 1
-    return cnp.PyArray_EMPTY(j, dims, s.dtype, 0)
+    y = cnp.PyArray_EMPTY(j, dims, s.dtype, 0)
+    buf.data = cnp.PyArray_DATA(<cnp.ndarray>y)
+    buf.dtype = rt_dtype(s.dtype)
+    buf.device = 1
+    return y
 
 
 cdef bint _usable_out(IoSpec *s, bint step, const int64_t *symbols, object out, rnnrt_buffer *buf) noexcept:
