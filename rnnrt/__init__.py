@@ -67,7 +67,7 @@ def convert(src: Any, dst: Any = None, **options: Any) -> ConversionReport:
     """Convert a Keras file to a ``.rnnrt`` file; see :func:`rnnrt.convert.convert` for all options.
 
     convert(src, dst=None, *, architecture=None, inputs=None, outputs=None, weights="float32", calibration=None,
-    max_error=None, custom_objects=None) -> ConversionReport
+    max_error=None, custom_objects=None, progress=None) -> ConversionReport
     """
     from .convert import convert as run
 

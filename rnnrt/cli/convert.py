@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from .common import Failure, add_graph_arguments, graph_arguments, say_json, say_report
+from .progress import Progress
 
 EXAMPLE = """
 rnnrt convert model.h5
@@ -28,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         metavar="FILE",
-        help="inputs that the error of float16 or int8 weights is measured on: .npy, or .npz by names of inputs "
-        "(default: seeded ones)",
+        help="inputs that the error of float16 or int8 weights is measured on: .npy, or .npz by names of inputs or "
+        "in their order (default: seeded ones)",
     )
     parser.add_argument(
         "--max-error",
@@ -41,17 +42,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _calibration(path: str) -> Any:
-    """An array, or a dict of them from an .npz file."""
+    """An array, or from an .npz file a dict of them, or a list where they were saved without names."""
+    from zipfile import BadZipFile
+    from zlib import error as ZlibError
+
     import numpy as np
 
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as e:
-        raise Failure(f"{path}: not a .npy or .npz file: {e}") from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        return {name: loaded[name] for name in loaded.files}
+    with open(path, "rb") as f:
+        kind = f.read(6)
+        if not kind.startswith((b"\x93NUMPY", b"PK")):
+            raise Failure(f"{path}: not a .npy or .npz file; numpy.save and numpy.savez make them")
+        f.seek(0)
+        try:
+            if not kind.startswith(b"PK"):
+                return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            with np.load(f, allow_pickle=False) as z:
+                arrays = {name: z[name] for name in z.files}
+        except (ValueError, EOFError, BadZipFile, ZlibError) as e:
+            raise Failure(f"{path}: not a whole .npy or .npz file of numbers: {e}") from None
+    unnamed = [f"arr_{k}" for k in range(len(arrays))]
+    return [arrays[name] for name in unnamed] if set(arrays) == set(unnamed) else arrays
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +74,15 @@ def run(args: argparse.Namespace) -> int:
         options["calibration"] = _calibration(args.calibration)
     if args.max_error is not None:
         options["max_error"] = args.max_error
-    report = rnnrt.convert(args.source, args.output, **options)
+    with Progress(1, "runs of layers") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.advance(done - bar.done)
+
+        if options.get("weights", "float32") != "float32":
+            options["progress"] = show
+        report = rnnrt.convert(args.source, args.output, **options)
     if args.json:
         say_json(report.to_dict())
     else:

@@ -141,6 +141,7 @@ def convert(
     calibration: Any = None,
     max_error: float | None = None,
     custom_objects: dict | None = None,
+    progress: Callable[[int, int], None] | None = None,
     load: Callable[[str], Any] | None = None,
 ) -> ConversionReport:
     """Convert a Keras file to a ``.rnnrt`` file.
@@ -164,6 +165,9 @@ def convert(
         With ``weights`` of float16 or int8: layers whose use would make the model's error, relative to
         max(1, \\|ref\\|), exceed it stay as they are. With float32: the largest error of the proof that is
         accepted, beside the proof's own tolerances.
+    progress
+        Called while the error of narrow weights is measured, with how many runs of layers that took and how many are
+        known to come in all.
     load
         Opens a ``.rnnrt`` file as a model to replay the proof with (``rnnrt.load``, which ``rnnrt.convert``
         passes). Without it the proof is stored, not replayed.
@@ -188,7 +192,9 @@ def convert(
     narrowed: Narrowed | None = None
     with given(custom_objects):
         if weights != "float32":
-            built.graph, built.weights, narrowed = narrow(built.graph, built.weights, weights, calibration, max_error)
+            built.graph, built.weights, narrowed = narrow(
+                built.graph, built.weights, weights, calibration, max_error, progress
+            )
             max_error = None  # spent on the choice of layers
         proof = proof_maker.make(built.graph, built.weights)
     with tempfile.TemporaryDirectory(prefix=".rnnrt-", dir=os.path.dirname(os.path.abspath(target))) as folder:

@@ -6,25 +6,23 @@ them) against the float64 reference with the weights of the file: max \\|y - ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConversionError
-from ..format.replay import draw_inputs
-from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph, Node, WeightSpec
 from ..ir.halves import as_stored, dtype_of, widen
 from ..ir.narrow import INT8_INPUTS, NARROW_ROLES, quantise, scale_name
 from ..reference import Interpreter
+from .calibration import calibration as calibration_inputs
+from .measure import Choice, Measure
 
 __all__ = ["CHOICES", "Narrowed", "NarrowedLayer", "narrow"]
 
 CHOICES = ("float32", "float16", "int8")
-
-BATCH, STEPS, SEED = 8, 32, 0  # of the inputs drawn where nobody gives any
 
 Weights = dict[str, np.ndarray]
 
@@ -152,42 +150,32 @@ def _apply(graph: Graph, weights: Weights, groups: Sequence[_Group], asked: str)
     return replace(graph, weights=specs), arrays
 
 
-def _calibration(graph: Graph, given: Any) -> tuple[list[np.ndarray], str]:
-    """(arrays in the order of the inputs, what they are in words); ConversionError where they do not fit."""
-    names = [s.name for s in graph.inputs]
-    if given is None:
-        steps = STEPS
-        for t in graph.tensors.values():  # windows may want more than that
-            while any(evaluate(d, dict.fromkeys(symbols_of(d), steps)) < 1 for d in t.shape) and steps < 4096:
-                steps *= 2
-        return draw_inputs(graph, SEED, steps, BATCH), f"seeded inputs ({BATCH} rows, {steps} steps where free)"
-    if isinstance(given, Mapping):
-        if set(given) != set(names):
-            raise ConversionError(f"calibration: expected arrays for {names}, got {sorted(given)}")
-        arrays = [np.asarray(given[n]) for n in names]
-    else:
-        arrays = [np.asarray(a) for a in given] if isinstance(given, (list, tuple)) else [np.asarray(given)]
-        if len(arrays) != len(names):
-            raise ConversionError(f"calibration: the model takes {len(names)} inputs {names}, got {len(arrays)} arrays")
-    if any(not a.size for a in arrays):
-        raise ConversionError("calibration: an array is empty")
-    shapes = ", ".join("(" + ", ".join(map(str, a.shape)) + ")" for a in arrays)
-    return arrays, f"the calibration inputs {shapes}"
+def _choose(able: Sequence[int], errors: Callable[[list[Choice]], list[float]], max_error: float) -> Choice:
+    """Those that leave the error at or below max_error, each judged together with those taken before it.
 
-
-def _errors(got: Sequence[np.ndarray], ref: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Relative to max(1, |ref|), by output; infinite where only one of the two is a number."""
-    out = []
-    for y, r in zip(got, ref):
-        y, r = np.asarray(y, np.float64), np.asarray(r, np.float64)
-        with np.errstate(invalid="ignore"):
-            e = np.where((y == r) | (np.isnan(y) & np.isnan(r)), 0.0, np.abs(y - r) / np.maximum(1.0, np.abs(r)))
-        out.append(np.where(np.isnan(e), np.inf, e).ravel())
-    return out
+    able: the least harmful first. Several choices are asked for at a time: first as if all will be taken, and after
+    one that must not, as if no other may.
+    """
+    taken: Choice = frozenset()
+    rest, hope = list(able), True
+    while rest:
+        tries = [taken | set(rest[: k + 1] if hope else rest[k : k + 1]) for k in range(len(rest))]
+        fits = [e <= max_error for e in errors(tries)]
+        end = fits.index(not hope) if (not hope) in fits else len(rest)
+        last = end - 1 if hope else end  # the last of the choices that is taken
+        if 0 <= last < len(rest):
+            taken = tries[last]
+        rest, hope = rest[end + 1 :], not hope
+    return taken
 
 
 def narrow(
-    graph: Graph, weights: Weights, asked: str, calibration: Any = None, max_error: float | None = None
+    graph: Graph,
+    weights: Weights,
+    asked: str,
+    calibration: Any = None,
+    max_error: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Graph, Weights, Narrowed]:
     """Store the matrices of every layer that can as ``asked``.
 
@@ -202,49 +190,56 @@ def narrow(
     max_error
         Layers are left as they are so that the model's error stays at or below it: those whose own error is
         larger, then those that would bring the sum of all before them, the least harmful first, above it.
+    progress
+        See :class:`~rnnrt.convert.measure.Measure`.
 
     Raises
     ------
     ConversionError
-        Where the calibration inputs do not fit the model.
+        Where the calibration inputs do not fit the model, or hold values that are not finite and make its outputs so.
     """
     groups, others = _groups(graph, weights, asked)
-    inputs, words = _calibration(graph, calibration)
-    try:
-        ref = Interpreter(graph, weights).predict(inputs)
-    except ValueError as e:
-        raise ConversionError(f"calibration: {e}") from None
-
-    def measure(chosen: Sequence[_Group]) -> list[np.ndarray]:
-        return _errors(Interpreter(*_apply(graph, weights, chosen, asked)).predict(inputs), ref)
-
-    def worst(chosen: Sequence[_Group]) -> float:
-        return max((float(e.max(initial=0.0)) for e in measure(chosen)), default=0.0)
-
-    able = [g for g in groups if not g.reason]
-    for g in able:
-        g.error = worst([g])
-    chosen = able
-    if max_error is not None and worst(able) > max_error:
-        chosen = []
-        for g in sorted(able, key=lambda g: g.error or 0.0):
-            if g.error is not None and g.error <= max_error and worst([*chosen, g]) <= max_error:
-                chosen.append(g)
-            else:
-                g.reason = f"with it the error would exceed {max_error:.3g}"
-    errors = measure(chosen)
-    every = np.concatenate(errors)
-    result = Narrowed(
-        asked,
-        float(every.max(initial=0.0)),
-        float(np.sqrt(np.mean(every**2))) if every.size else 0.0,
-        {n: float(e.max(initial=0.0)) for n, e in zip(graph.output_names, errors)},
-        words,
-        max_error,
+    inputs = calibration_inputs(graph, calibration)
+    able = [k for k, g in enumerate(groups) if not g.reason]
+    owners = {n.id: k for k in able for n in graph.nodes if groups[k].matrices.keys() & set(n.weights.values())}
+    measure = Measure(
+        graph,
+        Interpreter(graph, weights),
+        Interpreter(*_apply(graph, weights, [groups[k] for k in able], asked)),
+        owners,
+        inputs.arrays,
+        inputs.lengths,
+        progress,
     )
+
+    def worst(choices: list[Choice]) -> list[float]:
+        return [e.worst for e in measure.errors(choices)]
+
+    everything: Choice = frozenset(able)
+    try:
+        *alone, together = worst([*(frozenset({k}) for k in able), everything])
+        for k, error in zip(able, alone):
+            groups[k].error = error
+        chosen = everything
+        if max_error is not None and together > max_error:
+            by_harm = sorted((error, k) for k, error in zip(able, alone) if error <= max_error)
+            chosen = _choose([k for _, k in by_harm], worst, max_error)
+            for k in everything - chosen:
+                groups[k].reason = f"with it the error would exceed {max_error:.3g}"
+        (errors,) = measure.errors([chosen])
+    except ConversionError:
+        raise
+    except ValueError as e:  # an op that refuses its values
+        if calibration is not None:
+            raise ConversionError(f"calibration: {e}") from None
+        raise ConversionError(f"inputs drawn from a seed: {e}; give the model's own as calibration") from None
+    words = inputs.words
+    if errors.open:
+        words += f"; {errors.open} of {errors.count} output values are not finite to begin with"
+    result = Narrowed(asked, errors.worst, errors.mean, dict(zip(graph.output_names, errors.outputs)), words, max_error)
     for g in groups:
         stored = graph.weights[next(iter(g.matrices))].dtype if g.reason else asked
         result.layers += [NarrowedLayer(p, stored, g.reason, g.error) for p in g.paths]
     result.layers += others
-    small, arrays = _apply(graph, weights, chosen, asked)
+    small, arrays = _apply(graph, weights, [groups[k] for k in sorted(chosen)], asked)
     return small, arrays, result

@@ -36,7 +36,7 @@ DOUBLE_TOLERANCE = 1e-12
 # The pieces of a sequence: a single step, then odd and even lengths; their sum is the steps of a case.
 CUTS = ((1, 3, 4), (1, 2), (1,))
 BATCH = 2
-LONG = 1000  # steps of a written length above which one case must do: the reference takes its time
+LONG = 1000  # steps of a written length above which one case (int8: of one draw) must do: the reference takes its time
 
 DRAWS, TIGHT = 8, 1e-4  # draw a case's inputs again while its tolerance is beyond TIGHT, and keep the best
 INT8_DRAWS = 3  # a wide int8 model has values near halfway whatever the inputs
@@ -66,11 +66,12 @@ def make(graph: Graph, weights: Mapping[str, np.ndarray], seed: int = 1) -> Proo
         nudge = NEAR_HALF * np.random.default_rng(seed).choice([-1.0, 1.0], 8191)
         estimates = [Interpreter(graph, weights, np.float64, n) for n in (nudge, -nudge)]
     plans = _plan(graph)
+    draws = DRAWS if len(estimates) == 1 else INT8_DRAWS if _loops(graph) <= LONG else 1
     nbytes = sum(np.asarray(w).nbytes for w in weights.values())
     limit = budget(nbytes) // (len(plans) * len(graph.outputs))
     cases = []
     for i, (batch, runs, pieces) in enumerate(plans):
-        seeds = [seed + i + draw * len(plans) for draw in range(DRAWS if len(estimates) == 1 else INT8_DRAWS)]
+        seeds = [seed + i + draw * len(plans) for draw in range(draws)]
         found = _choose(exactly, estimates, graph, [(s, batch, runs, pieces) for s in seeds])
         if found is None:
             continue

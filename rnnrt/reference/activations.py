@@ -26,7 +26,7 @@ _math_erf = np.frompyfunc(math.erf, 1, 1)
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)), from exp(-|x|) so that nothing overflows and small values keep their digits."""
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+    return np.where(x >= 0, 1, e) / (1 + e)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import apply
+from .dense import product
 from .recurrent import apply_gates, run_cell
 from .registry import OpCall, op
 
@@ -22,16 +23,17 @@ def gru(call: OpCall) -> list[np.ndarray]:
     act, gate = call.attrs["activation"], call.attrs["recurrent_activation"]
 
     gates, candidate = slice(0, 2 * units), slice(2 * units, None)
+    to_gates, to_candidate = recurrent[:, gates], recurrent[:, candidate]
 
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
-        h, x = states[0], x @ kernel + input_bias
+        h = states[0]
         if reset_after:
             m = h @ recurrent + recurrent_bias
             z, r = apply_gates(gate, x[:, gates] + m[:, gates], 2)
             hh = apply(act, x[:, candidate] + r * m[:, candidate])
         else:
-            z, r = apply_gates(gate, x[:, gates] + h @ recurrent[:, gates], 2)
-            hh = apply(act, x[:, candidate] + (r * h) @ recurrent[:, candidate])
+            z, r = apply_gates(gate, x[:, gates] + h @ to_gates, 2)
+            hh = apply(act, x[:, candidate] + (r * h) @ to_candidate)
         return [z * h + (1 - z) * hh]
 
-    return run_cell(call, "h", step)
+    return run_cell(call, product(call.inputs[0], kernel) + input_bias, "h", step)

@@ -28,7 +28,8 @@ class Int8Matrix:
     __array_ufunc__ = None  # x @ w is asked here, not of NumPy
 
     def __init__(self, counts: np.ndarray, scale: np.ndarray, state: bool, nudge: Any = 0.0) -> None:
-        self.counts = counts.astype(np.float64)
+        exact = len(counts) * 127 * 127 < 2**24  # then float32 holds every sum of products
+        self.counts = counts.astype(np.float32 if exact else np.float64, copy=False)
         self.scale = scale.astype(np.float64)
         self.state = state
         self.nudge = nudge
@@ -46,15 +47,16 @@ class Int8Matrix:
     def __rmatmul__(self, x: np.ndarray) -> np.ndarray:
         dtype = x.dtype.type
         most = np.abs(x).max(axis=-1, keepdims=True, initial=0.0)
-        zero = most < INT8_TINY
-        divisor = np.where(zero, 1, most)
-        if self.state:
-            divisor, zero = np.where(most <= 1, 1, most), np.zeros_like(zero)
+        divisor = np.maximum(most, 1) if self.state else most
         counts = x * (dtype(127) / divisor)
         if not np.isscalar(self.nudge):
             counts = counts + np.resize(self.nudge, counts.shape)
-        counts = np.where(np.isfinite(most) & ~zero, np.rint(counts), 0).astype(np.float64)
-        scale = np.where(zero, 0, divisor / dtype(127)).astype(dtype)
-        scale = np.where(np.isfinite(most), scale, np.nan)
-        sums = (counts @ self.counts).astype(dtype)  # whole numbers below 2^53: exact in any order
-        return sums * (scale * self.scale.astype(dtype))
+        counts, scale = np.rint(counts), divisor / dtype(127)
+        finite = np.isfinite(most)
+        usable = finite if self.state else finite & (most >= INT8_TINY)
+        if not usable.all():
+            counts = np.where(usable, counts, dtype(0))
+            scale = np.where(usable, scale, np.where(finite, dtype(0), dtype(np.nan)))
+        # whole numbers, and sums of them that the dtype holds: exact in any order
+        sums = (counts.astype(self.counts.dtype, copy=False) @ self.counts).astype(dtype, copy=False)
+        return sums * (scale * self.scale.astype(dtype, copy=False))

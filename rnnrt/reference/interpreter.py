@@ -81,10 +81,7 @@ class Interpreter:
 
         Raises ValueError where an array has the wrong rank or length, or an op refuses its values.
         """
-        if len(inputs) != len(self.graph.inputs):
-            raise ValueError(f"expected {len(self.graph.inputs)} inputs, got {len(inputs)}")
-        values = {s.tensor: self._feed(s.tensor, x) for s, x in zip(self.graph.inputs, inputs)}
-        return self._evaluate(values, {})
+        return self._evaluate(self.feed(inputs), {})
 
     def session(self, batch_size: int = 1, initial_state: Mapping[str, np.ndarray] | None = None) -> ReferenceSession:
         """A session; ``initial_state`` maps names of state inputs to arrays (zero where absent)."""
@@ -108,24 +105,39 @@ class Interpreter:
     def _evaluate(self, values: dict[str, np.ndarray], state: State) -> list[np.ndarray]:
         """Run every node. ``state`` is updated: each stateful node starts from its entry there."""
         for node in self.graph.nodes:
-            carried = state.get(node.id) or self._initial(node, values)
-            call = OpCall(
-                node.name,
-                self._attrs[node.id],
-                [values[t] for t in node.inputs],
-                self._weights[node.id],
-                None if node.mask is None else values[node.mask],
-                carried,
-                self.dtype,
-                tuple(self.graph.tensors[t].dtype for t in node.inputs),
-            )
-            with np.errstate(all="ignore"):  # infinity and NaN are answers here, as they are in Keras
-                values.update(zip(node.outputs, REFERENCE[node.op](call)))
-            if call.state:
-                state[node.id] = call.state
+            outputs, carried = self.run_node(node, values, state.get(node.id))
+            values.update(zip(node.outputs, outputs))
+            if carried:
+                state[node.id] = carried
         return [values[t] for t in self.graph.outputs]
 
-    def _initial(self, node: Node, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run_node(
+        self, node: Node, values: Mapping[str, np.ndarray], carried: dict[str, np.ndarray] | None = None
+    ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """(outputs, what the op carries on) of one node; ``values`` holds what it reads, as ``graph.reads`` lists it.
+
+        carried: what it carried so far, which is updated; without it the node starts a sequence.
+        """
+        call = OpCall(
+            node.name,
+            self._attrs[node.id],
+            [values[t] for t in node.inputs],
+            self._weights[node.id],
+            None if node.mask is None else values[node.mask],
+            carried or self._initial(node, values),
+            self.dtype,
+            tuple(self.graph.tensors[t].dtype for t in node.inputs),
+        )
+        with np.errstate(all="ignore"):  # infinity and NaN are answers here, as they are in Keras
+            return REFERENCE[node.op](call), call.state
+
+    def feed(self, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The tensors that arrays in the order of ``graph.inputs`` are; raises as :meth:`predict`."""
+        if len(inputs) != len(self.graph.inputs):
+            raise ValueError(f"expected {len(self.graph.inputs)} inputs, got {len(inputs)}")
+        return {s.tensor: self._feed(s.tensor, x) for s, x in zip(self.graph.inputs, inputs)}
+
+    def _initial(self, node: Node, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A node's state at the start of a sequence: the tensors it names, or nothing, which is zero."""
         specs = OPS[node.op].states(self._attrs[node.id])
         return {s.name: values[t] for s, t in zip(specs, node.initial_state)}

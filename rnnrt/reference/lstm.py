@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import apply
+from .dense import product
 from .recurrent import apply_gates, run_cell
 from .registry import OpCall, op
 
@@ -18,9 +19,9 @@ def lstm(call: OpCall) -> list[np.ndarray]:
 
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
         h, c = states
-        z = x @ kernel + h @ recurrent + bias
+        z = x + h @ recurrent
         i, f = apply_gates(gate, z[:, : 2 * units], 2)
         c = f * c + i * apply(act, z[:, 2 * units : 3 * units])
         return [apply(gate, z[:, 3 * units :]) * apply(act, c), c]
 
-    return run_cell(call, "hc", step)
+    return run_cell(call, product(call.inputs[0], kernel) + bias, "hc", step)

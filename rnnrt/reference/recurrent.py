@@ -12,7 +12,7 @@ from .registry import OpCall
 
 __all__ = ["apply_gates", "run_cell"]
 
-#: (x (B, D), states each (B, U) or of more axes) -> the next states, of which the first is the output
+#: (x (B, ...) of one step, states each (B, U) or of more axes) -> the next states, of which the first is the output
 Step = Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
 
 
@@ -25,16 +25,17 @@ def apply_gates(gate: Activation, z: np.ndarray, count: int) -> list[np.ndarray]
     return [y[:, k * units : (k + 1) * units] for k in range(count)]
 
 
-def run_cell(call: OpCall, names: str, step: Step) -> list[np.ndarray]:
-    """Run a cell over the time axis as keras/src/backend/tensorflow/rnn.py does.
+def run_cell(call: OpCall, x: np.ndarray, names: str, step: Step) -> list[np.ndarray]:
+    """Run a cell over the time axis of ``x`` (B, T, ...) as keras/src/backend/tensorflow/rnn.py does.
 
+    ``x`` is the op's input, or what of a step's arithmetic does not wait for the state, done for all steps at once.
     At a masked step the states hold and the output repeats the previous *output*: zero until the
     row's first unmasked step, even when its state is not zero. ``has_output`` records that a row
     has had one; since a cell's output is its first state, the held output is then that state.
 
     Returns [output (B, T, U) or (B, U)], and each state (B, U) where ``return_state``.
     """
-    x, mask, attrs = call.inputs[0], call.mask, call.attrs
+    mask, attrs = call.mask, call.attrs
     batch, length = x.shape[:2]
     if length == 0:
         raise ValueError(f"{call.place}: a sequence of length 0 has no output")
@@ -52,7 +53,7 @@ def run_cell(call: OpCall, names: str, step: Step) -> list[np.ndarray]:
     for t in range(length):
         new = step(x[:, t], states)
         if mask is None:
-            states, has_output = new, np.ones(batch, bool)
+            states = new
             outputs[:, t] = new[0]
             continue
         counts = mask[:, t].reshape(each)
@@ -63,6 +64,8 @@ def run_cell(call: OpCall, names: str, step: Step) -> list[np.ndarray]:
         outputs[:, t] = np.where(counts, new[0], held)
         states = [np.where(counts, n, old) for n, old in zip(new, states)]
         has_output = has_output | mask[:, t]
+    if mask is None:
+        has_output = np.ones(batch, bool)
     call.state.update(zip(names, states), has_output=has_output)
     if attrs["return_sequences"]:
         out = outputs[:, ::-1] if attrs["reverse_output"] else outputs

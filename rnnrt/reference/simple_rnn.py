@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import apply
+from .dense import product
 from .recurrent import run_cell
 from .registry import OpCall, op
 
@@ -16,6 +17,6 @@ def simple_rnn(call: OpCall) -> list[np.ndarray]:
     act = call.attrs["activation"]
 
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
-        return [apply(act, x @ kernel + bias + states[0] @ recurrent)]
+        return [apply(act, x + states[0] @ recurrent)]
 
-    return run_cell(call, "h", step)
+    return run_cell(call, product(call.inputs[0], kernel) + bias, "h", step)

@@ -36,7 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "native": {"errors"},
     "backends": {"native", "errors"},
     "planner": {"ir", "native", "errors"},
-    "convert": {"ir", "format.writer", "format.proof", "format.replay", "reference", "custom", "errors", "summary"},
+    "convert": {
+        *("ir", "format.writer", "format.proof", "format.replay", "reference", "custom", "structure"),
+        *("errors", "summary"),
+    },
     **dict.fromkeys(
         ("model", "session", "placed", "growth"),  # four files of one room
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import rnnrt
 from rnnrt.cli import main
+from rnnrt.cli.progress import Progress
 from rnnrt.convert import build
 from rnnrt.convert.narrow import narrow
 from rnnrt.format.reader import read
@@ -77,6 +79,67 @@ def test_the_command_line(tmp_path, capsys):
     assert main([*command[:-1], str(tmp_path / "x.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["narrowed"]["error"] == free["error"]
     assert narrow(graph, weights, "int8", x)[2].error == free["error"]
-    (tmp_path / "bad.npy").write_bytes(b"no")
-    assert main([*command[:-1], str(tmp_path / "bad.npy")]) == 1
-    assert "not a .npy or .npz file" in capsys.readouterr().err
+    np.savez(tmp_path / "unnamed.npz", x)
+    assert main([*command[:-1], str(tmp_path / "unnamed.npz"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["narrowed"]["error"] == free["error"]
+
+
+def _damaged(folder: Path) -> dict[str, str]:
+    """Files that are no calibration of digits_lstm -> what is said of them."""
+    x = np.random.default_rng(0).random((5, 8, 8), dtype=np.float32)
+    np.save(folder / "cut.npy", x)
+    (folder / "cut.npy").write_bytes((folder / "cut.npy").read_bytes()[:300])
+    np.savez(folder / "crc.npz", rows=x)
+    data = bytearray((folder / "crc.npz").read_bytes())
+    data[400] ^= 255
+    (folder / "crc.npz").write_bytes(data)
+    (folder / "short.npz").write_bytes(data[:200])
+    (folder / "bad.npy").write_bytes(b"no")
+    (folder / "numbers.csv").write_text("1,2\n3,4\n")
+    np.savez(folder / "names.npz", x=x)
+    np.savez(folder / "two.npz", x, x)
+    np.save(folder / "wide.npy", x[:, :, :7])
+    np.save(folder / "words.npy", np.array([["a"]]))
+    x[4, 7, 0] = np.nan
+    np.save(folder / "nan.npy", x)
+    return {
+        "cut.npy": "not a whole .npy or .npz file",
+        "crc.npz": "not a whole .npy or .npz file of numbers: Bad CRC-32",
+        "short.npz": "not a whole .npy or .npz file",
+        "bad.npy": "not a .npy or .npz file; numpy.save",
+        "numbers.csv": "not a .npy or .npz file; numpy.save",
+        "names.npz": "calibration: expected arrays named rows, got x",
+        "two.npz": "calibration: input 'rows': expected (None, 8, 8), got (2, 5, 8, 8)",
+        "wide.npy": "calibration: input 'rows': expected (None, 8, 8), got (5, 8, 7)",
+        "words.npy": "calibration: input 'rows': expected numbers",
+        "nan.npy": "calibration: input 'rows' holds nan at [4, 7, 0]",
+        "missing.npy": "No such file",
+    }
+
+
+def test_bad_calibration_files_are_told_and_leave_nothing(tmp_path, capsys):
+    says = _damaged(tmp_path)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    command = ["convert", str(MODELS / "digits_lstm" / "model.h5"), "-o", str(tmp_path / "m.rnnrt"), "--json"]
+    for name, text in says.items():
+        assert main([*command, "--weights", "int8", "--calibration", str(tmp_path / name)]) == 1, name
+        got = capsys.readouterr()
+        assert text in got.err and text in json.loads(got.out)["error"]["message"], name
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_measurement_draws_a_bar_that_goes_away(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(Progress, "INTERVAL", 0.0)
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    command = ["convert", str(MODELS / "sine_gru" / "model.h5"), "-o", str(tmp_path / "m.rnnrt")]
+    assert main(command) == 0 and terminal.getvalue() == ""
+    assert main([*command, "--weights", "int8", "--max-error", "0.004"]) == 0
+    drawn = terminal.getvalue().split("\r\x1b[K")
+    assert "runs of layers" in drawn[1] and "100%" in drawn[-2] and drawn[-1] == ""
