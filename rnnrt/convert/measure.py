@@ -105,34 +105,37 @@ class Measure:
         self._done = self._total = 0
         self._known: dict[Choice, Errors] = {}
 
-    def errors(self, choices: Iterable[Choice]) -> list[Errors]:
+    def errors(self, choices: Iterable[Choice], enough: float = math.inf) -> list[Errors]:
         """The errors of each choice, in order; what was asked before is not computed again.
 
+        A choice whose error is seen to exceed ``enough`` is given up: its errors are those of some rows.
         Raises ConversionError where a row of the inputs that holds a value that is not finite gives such outputs, and
         ValueError where an op refuses its values.
         """
         asked = list(choices)
         new = [c for c in dict.fromkeys(asked) if c not in self._known]
-        if new:
-            new = list(dict.fromkeys([frozenset(), *new]))  # the reference is one of them
-            self._known.update(zip(new, self._measure(new)))
-        return [self._known[c] for c in asked]
+        found = self._measure(new, enough) if new else {}
+        self._known.update((c, e) for c, e in found.items() if e.worst <= enough)
+        return [self._known[c] if c in self._known else found[c] for c in asked]
 
-    def _measure(self, choices: list[Choice]) -> list[Errors]:
-        steps, kinds = self._plan(choices)
-        rows = len(self.inputs[0])
-        blocks = -(-rows // max(1, VALUES // max(self._values(s) for s in steps))) if steps else 1
-        ends = [rows * (k + 1) // blocks for k in range(blocks)]
-        self._total += blocks * sum(len(s.runs) for s in steps)
-        found = [Errors([0.0] * len(self.graph.outputs)) for _ in choices]
-        for first, end in zip([0, *ends], ends):
+    def _measure(self, choices: list[Choice], enough: float) -> dict[Choice, Errors]:
+        """The errors of the choices, and of the empty one, which is the reference."""
+        found = {c: Errors([0.0] * len(self.graph.outputs)) for c in (frozenset(), *choices)}
+        first, rows = 0, len(self.inputs[0])
+        while first < rows:
+            live = [c for c, errors in found.items() if errors.worst <= enough]
+            steps, kinds = self._plan(live)
+            blocks = -(-(rows - first) // max(1, VALUES // max([1, *map(self._values, steps)])))
+            end = first + -(-(rows - first) // blocks)
+            self._total = self._done + blocks * sum(len(s.runs) for s in steps)
             values = self._run(steps, [x[first:end] for x in self.inputs])
             for k, t in enumerate(self.graph.outputs):
                 self._check_inputs(first, end, values[t], self.graph.output_names[k])
                 ref = values[t][kinds[t][0]]
                 made = [_error(y, ref) for y in values[t]]
-                for errors, kind in zip(found, kinds[t]):
-                    errors.add(k, ref, made[kind])
+                for choice, kind in zip(live, kinds[t]):
+                    found[choice].add(k, ref, made[kind])
+            first = end
         return found
 
     def _check_inputs(self, first: int, end: int, values: list[np.ndarray], output: str) -> None:

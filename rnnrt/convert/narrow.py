@@ -150,7 +150,7 @@ def _apply(graph: Graph, weights: Weights, groups: Sequence[_Group], asked: str)
     return replace(graph, weights=specs), arrays
 
 
-def _choose(able: Sequence[int], errors: Callable[[list[Choice]], list[float]], max_error: float) -> Choice:
+def _choose(able: Sequence[int], measure: Measure, max_error: float) -> Choice:
     """Those that leave the error at or below max_error, each judged together with those taken before it.
 
     able: the least harmful first. Several choices are asked for at a time: first as if all will be taken, and after
@@ -160,7 +160,7 @@ def _choose(able: Sequence[int], errors: Callable[[list[Choice]], list[float]], 
     rest, hope = list(able), True
     while rest:
         tries = [taken | set(rest[: k + 1] if hope else rest[k : k + 1]) for k in range(len(rest))]
-        fits = [e <= max_error for e in errors(tries)]
+        fits = [e.worst <= max_error for e in measure.errors(tries, max_error)]
         end = fits.index(not hope) if (not hope) in fits else len(rest)
         last = end - 1 if hope else end  # the last of the choices that is taken
         if 0 <= last < len(rest):
@@ -212,18 +212,15 @@ def narrow(
         progress,
     )
 
-    def worst(choices: list[Choice]) -> list[float]:
-        return [e.worst for e in measure.errors(choices)]
-
     everything: Choice = frozenset(able)
     try:
-        *alone, together = worst([*(frozenset({k}) for k in able), everything])
+        *alone, together = (e.worst for e in measure.errors([*(frozenset({k}) for k in able), everything]))
         for k, error in zip(able, alone):
             groups[k].error = error
         chosen = everything
         if max_error is not None and together > max_error:
             by_harm = sorted((error, k) for k, error in zip(able, alone) if error <= max_error)
-            chosen = _choose([k for _, k in by_harm], worst, max_error)
+            chosen = _choose([k for _, k in by_harm], measure, max_error)
             for k in everything - chosen:
                 groups[k].reason = f"with it the error would exceed {max_error:.3g}"
         (errors,) = measure.errors([chosen])

@@ -36,4 +36,4 @@ def gru(call: OpCall) -> list[np.ndarray]:
             hh = apply(act, x[:, candidate] + (r * h) @ to_candidate)
         return [z * h + (1 - z) * hh]
 
-    return run_cell(call, product(call.inputs[0], kernel) + input_bias, "h", step)
+    return run_cell(call, "h", lambda x: product(x, kernel) + input_bias, step)

@@ -24,4 +24,4 @@ def lstm(call: OpCall) -> list[np.ndarray]:
         c = f * c + i * apply(act, z[:, 2 * units : 3 * units])
         return [apply(gate, z[:, 3 * units :]) * apply(act, c), c]
 
-    return run_cell(call, product(call.inputs[0], kernel) + bias, "hc", step)
+    return run_cell(call, "hc", lambda x: product(x, kernel) + bias, step)

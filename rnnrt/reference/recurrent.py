@@ -12,8 +12,12 @@ from .registry import OpCall
 
 __all__ = ["apply_gates", "run_cell"]
 
-#: (x (B, ...) of one step, states each (B, U) or of more axes) -> the next states, of which the first is the output
+#: inputs (B, steps, ...) -> what steps read of them (B, steps, ...)
+Project = Callable[[np.ndarray], np.ndarray]
+#: (what one step reads (B, ...), states each (B, U) or of more axes) -> the next states, the first being the output
 Step = Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
+
+ROWS = 256  # of a product of inputs, about
 
 
 def apply_gates(gate: Activation, z: np.ndarray, count: int) -> list[np.ndarray]:
@@ -25,17 +29,18 @@ def apply_gates(gate: Activation, z: np.ndarray, count: int) -> list[np.ndarray]
     return [y[:, k * units : (k + 1) * units] for k in range(count)]
 
 
-def run_cell(call: OpCall, x: np.ndarray, names: str, step: Step) -> list[np.ndarray]:
-    """Run a cell over the time axis of ``x`` (B, T, ...) as keras/src/backend/tensorflow/rnn.py does.
+def run_cell(call: OpCall, names: str, project: Project, step: Step) -> list[np.ndarray]:
+    """Run a cell over the time axis as keras/src/backend/tensorflow/rnn.py does.
 
-    ``x`` is the op's input, or what of a step's arithmetic does not wait for the state, done for all steps at once.
+    ``project`` is what of a step's arithmetic does not wait for the state, done for some steps at once: products of
+    few rows take as long as those of many.
     At a masked step the states hold and the output repeats the previous *output*: zero until the
     row's first unmasked step, even when its state is not zero. ``has_output`` records that a row
     has had one; since a cell's output is its first state, the held output is then that state.
 
     Returns [output (B, T, U) or (B, U)], and each state (B, U) where ``return_state``.
     """
-    mask, attrs = call.mask, call.attrs
+    x, mask, attrs = call.inputs[0], call.mask, call.attrs
     batch, length = x.shape[:2]
     if length == 0:
         raise ValueError(f"{call.place}: a sequence of length 0 has no output")
@@ -50,8 +55,11 @@ def run_cell(call: OpCall, x: np.ndarray, names: str, step: Step) -> list[np.nda
     states = [call.state.get(name, zeros) for name in names]
     has_output = call.state.get("has_output", np.zeros(batch, bool))
     outputs = np.empty((batch, length, *shape), call.dtype)
+    ahead = max(1, ROWS // batch)
     for t in range(length):
-        new = step(x[:, t], states)
+        if t % ahead == 0:
+            projected = project(x[:, t : t + ahead])
+        new = step(projected[:, t % ahead], states)
         if mask is None:
             states = new
             outputs[:, t] = new[0]

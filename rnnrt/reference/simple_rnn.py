@@ -19,4 +19,4 @@ def simple_rnn(call: OpCall) -> list[np.ndarray]:
     def step(x: np.ndarray, states: list[np.ndarray]) -> list[np.ndarray]:
         return [apply(act, x + states[0] @ recurrent)]
 
-    return run_cell(call, product(call.inputs[0], kernel) + bias, "h", step)
+    return run_cell(call, "h", lambda x: product(x, kernel) + bias, step)

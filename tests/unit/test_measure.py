@@ -52,20 +52,24 @@ def _plainly(graph, weights, asked, groups, inputs):
     return [e.max() for e in errors], np.sqrt(np.mean(every**2))
 
 
+def _measure(graph, weights, asked, arrays, progress=None):
+    given = calibration(graph, arrays)
+    groups, _ = _groups(graph, weights, asked)
+    owners = {n.id: k for k, g in enumerate(groups) for n in graph.nodes if set(n.weights.values()) & set(g.matrices)}
+    assert len(groups) == len(owners) == 6
+    sides = (Interpreter(graph, weights), Interpreter(*_apply(graph, weights, groups, asked)))
+    return room.Measure(graph, *sides, owners, given.arrays, given.lengths, progress)
+
+
 @pytest.mark.parametrize("asked", ["float16", "int8"])
 @pytest.mark.parametrize("values", [1 << 25, 20_000, 1], ids=["at once", "blocks", "row by row"])
 def test_every_choice_has_the_error_of_its_own_run(asked, values, monkeypatch):
     monkeypatch.setattr(room, "VALUES", values)
     graph, weights = _branches()
-    inputs = calibration(graph, _inputs(5, 7))
-    groups, _ = _groups(graph, weights, asked)
-    owners = {n.id: k for k, g in enumerate(groups) for n in graph.nodes if set(n.weights.values()) & set(g.matrices)}
-    assert len(groups) == len(owners) == 6
-    sides = (Interpreter(graph, weights), Interpreter(*_apply(graph, weights, groups, asked)))
-    measured = room.Measure(graph, *sides, owners, inputs.arrays, inputs.lengths)
+    measured, groups = _measure(graph, weights, asked, _inputs(5, 7)), _groups(graph, weights, asked)[0]
     choices = [frozenset(c) for n in (0, 1, 2, 6) for c in itertools.combinations(range(6), n)]
     for choice, errors in zip(choices, measured.errors(choices)):
-        outputs, mean = _plainly(graph, weights, asked, [groups[k] for k in choice], inputs.arrays)
+        outputs, mean = _plainly(graph, weights, asked, [groups[k] for k in choice], _inputs(5, 7))
         np.testing.assert_allclose(errors.outputs, outputs, rtol=1e-9, atol=1e-14)
         np.testing.assert_allclose(errors.mean, mean, rtol=1e-9, atol=1e-14)
         assert errors.count == 5 * 3 + 5 * 7 * 7 and errors.open == 0
@@ -100,23 +104,63 @@ def test_the_choice_of_layers_is_the_plain_one(seed):
     rng = np.random.default_rng(seed)
     harm, odd = np.sort(rng.random(9)), rng.random(1 << 9)
     noise, asked = [0.0, 0.5, 2.0][seed % 3], []
+    bound = rng.random() * 2
 
     def error(choice):  # with noise one layer more may even do good
         return sum(harm[k] for k in choice) * (0.4 + odd[sum(1 << k for k in choice)] * noise)
 
-    def errors(choices):
-        asked.append(len(choices))
-        return [error(c) for c in choices]
+    class Measured:
+        def errors(self, choices, enough):
+            assert enough == bound
+            asked.append(len(choices))
+            return [room.Errors([0.0, error(c)]) for c in choices]
 
-    bound = rng.random() * 2
     plain = frozenset()
     for k in range(9):
         if error(plain | {k}) <= bound:
             plain = plain | {k}
-    assert _choose(range(9), errors, bound) == plain
+    assert _choose(range(9), Measured(), bound) == plain
     assert len(asked) <= 9
     if not noise:  # errors add up: first all that fit, and then that no other does
         assert len(asked) <= 2
+
+
+def test_choices_beyond_what_is_enough_are_given_up(monkeypatch):
+    monkeypatch.setattr(room, "VALUES", 1)  # row by row
+    graph, weights = _branches()
+    arrays, rows = _inputs(24, 7), 24
+    choices = [frozenset({k}) for k in range(6)] + [frozenset(range(6))]
+    exact = _measure(graph, weights, "int8", arrays).errors(choices)
+    enough = sorted(e.worst for e in exact)[3]
+    seen = []
+    measured = _measure(graph, weights, "int8", arrays, lambda *a: seen.append(a))
+    for e, found in zip(exact, measured.errors(choices, enough)):
+        if e.worst <= enough:
+            np.testing.assert_allclose((found.worst, found.mean, found.count), (e.worst, e.mean, e.count), rtol=1e-9)
+        else:
+            assert enough < found.worst and found.count < e.count
+    assert len(seen) == rows * len(graph.nodes) and all(d <= total for d, total in seen) and seen[-1][0] == seen[-1][1]
+    assert seen[-1][0] < seen[0][1]  # fewer runs than if all were measured to the end
+    # what was given up is not taken for known
+    for e, found in zip(exact, measured.errors(choices)):
+        np.testing.assert_allclose((found.worst, found.mean, found.count), (e.worst, e.mean, e.count), rtol=1e-9)
+
+
+@pytest.mark.parametrize("values", [1 << 25, 1])
+def test_a_bound_gives_the_same_layers_in_blocks(values, monkeypatch):
+    monkeypatch.setattr(room, "VALUES", values)
+    graph, weights = _branches()
+    x = _inputs(24, 7)
+    groups, _ = _groups(graph, weights, "int8")
+    for bound in (2e-3, 4e-3, 8e-3):
+        taken = []
+        for group in sorted(groups, key=lambda g: max(_plainly(graph, weights, "int8", [g], x)[0])):
+            alone = max(_plainly(graph, weights, "int8", [group], x)[0])
+            if alone <= bound and max(_plainly(graph, weights, "int8", [*taken, group], x)[0]) <= bound:
+                taken.append(group)
+        *_, found = narrow(graph, weights, "int8", x, bound)
+        assert sorted(n.path for n in found.layers if not n.reason) == sorted(p for g in taken for p in g.paths)
+        np.testing.assert_allclose(found.mean_error, _plainly(graph, weights, "int8", taken, x)[1], rtol=1e-9)
 
 
 # ---------------------------------------------------------------- what it is measured on
