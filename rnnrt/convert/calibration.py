@@ -74,6 +74,9 @@ def _given(graph: Graph, given: Any) -> list[np.ndarray]:
             raise ConversionError(f"calibration: expected arrays named {', '.join(names)}, got {got}")
         flat = [given[n] for n in names]
     else:
+        arrays = [x for x in given if isinstance(x, np.ndarray)] if isinstance(given, (list, tuple)) else []
+        if arrays and len(given) != len(names):
+            raise ConversionError(f"calibration: the model takes {len(names)} inputs {names}, got {len(given)} arrays")
         flat = flatten_inputs(list(range(len(names))), given, names, range(len(names)))
     return [_array(s.name, graph.tensors[s.tensor], x) for s, x in zip(graph.inputs, flat)]
 

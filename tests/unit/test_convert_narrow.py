@@ -109,7 +109,7 @@ def _damaged(folder: Path) -> dict[str, str]:
         "bad.npy": "not a .npy or .npz file; numpy.save",
         "numbers.csv": "not a .npy or .npz file; numpy.save",
         "names.npz": "calibration: expected arrays named rows, got x",
-        "two.npz": "calibration: input 'rows': expected (None, 8, 8), got (2, 5, 8, 8)",
+        "two.npz": "calibration: the model takes 1 inputs ['rows'], got 2 arrays",
         "wide.npy": "calibration: input 'rows': expected (None, 8, 8), got (5, 8, 7)",
         "words.npy": "calibration: input 'rows': expected numbers",
         "nan.npy": "calibration: input 'rows' holds nan at [4, 7, 0]",

@@ -145,9 +145,9 @@ def test_max_error_bounds_the_proof(source, tmp_path):
         ({"calibration": [1]}, "ask for one of them"),
         ({"weights": "int8", "max_error": -1}, "expected a number from 0"),
         ({"weights": "int8", "calibration": [np.ones(3), np.ones(3)]}, "the model takes 1 inputs"),
-        ({"weights": "int8", "calibration": {"other": np.ones(3)}}, "expected arrays for"),
+        ({"weights": "int8", "calibration": {"other": np.ones(3)}}, "expected arrays named x, got other"),
         ({"weights": "int8", "calibration": np.ones((1, 2, 3, 4, 5, 6))}, "calibration: input .*expected"),
-        ({"weights": "float16", "calibration": np.ones((0, 2))}, "an array is empty"),
+        ({"weights": "float16", "calibration": np.ones((0, 2, 3))}, "an empty array"),
     ],
 )
 def test_options_of_weights_are_checked(source, tmp_path, options, why):
