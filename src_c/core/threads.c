@@ -117,13 +117,6 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 /* ---- workers ---- */
 
 /* All parts up to ticket - 1 are done. */
@@ -177,7 +170,7 @@ static void *work(void *argument)
                 idle = 0;
                 continue;
             }
-            relax();
+            rnnrt_relax();
             if (++idle == 32) /* not at once: looking at the clock takes as long as a hand-over */
                 until = now() + SPIN_NS;
             else if (idle % 64 == 0 && now() > until + (in_job(t) ? SPIN_IN_JOB_NS : 0))
@@ -397,7 +390,7 @@ static int64_t await(rnnrt_team *t, int64_t part, long long done)
 {
     int64_t since = 0, waited = 0;
     for (int64_t spins = 0; atomic_load_explicit(&t->slots[part].at, memory_order_acquire) < done; spins++) {
-        relax();
+        rnnrt_relax();
         if (spins == 128)
             since = now();
         else if (spins > 128 && (waited > YIELD_NS || spins % 64 == 0)) {

@@ -2,7 +2,8 @@
  * float32) and are truncated toward zero, as Keras casts them.
  *
  * Tables of float16 and int8 stay as they are; a row is widened as it is read: exactly, or one product of a whole
- * number and the row's scale. Where link.c says so, rows are not read at all: their numbers are written.
+ * number and the row's scale. Where link.c says so, rows are not read: their numbers are written, for those who then
+ * find the rows in what is prepared here.
  *
  * refs: in = ids; out = y; weight = embeddings, of int8 ones the scale (input_dim); attr = input_dim, output_dim, wrap_negative. */
 #include <string.h>
@@ -44,16 +45,12 @@ static int64_t table_bytes(const rnnrt_plan *p, const rnnrt_op *op)
 
 static int64_t prepared_bytes(const rnnrt_plan_view *v, const rnnrt_op *op)
 {
-    if (op->numbers)
-        return 0;
     int64_t scales = op->desc->n_weight == 2 ? op->attr[A_INPUT_DIM] * (int64_t)sizeof(float) : 0;
     return rnnrt_round64(table_bytes(v->plan, op)) + scales;
 }
 
 static void prepare(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
 {
-    if (op->numbers)
-        return;
     int64_t bytes = table_bytes(v->plan, op);
     memcpy(prepared, v->plan->weight_data[op->weight[0]], (size_t)bytes);
     if (op->desc->n_weight == 2)

@@ -1,6 +1,6 @@
-/* An embedding that feeds only recurrent layers is multiplied by their kernels once, at load: a step then starts from a
- * row of that table, which is the same chain (bias, inputs ascending) and so the same bits. The embedding still runs,
- * for its checks, and writes the numbers of rows in place of the rows. */
+/* Of an embedding that feeds only recurrent layers each row is multiplied by their kernels once, when it is first read: a
+ * step then starts from a row of that table, which is the same chain (bias, inputs ascending) and so the same bits. The
+ * embedding still runs, for its checks, and writes the numbers of rows in place of the rows. */
 #include "op.h"
 
 static int recurrent(const rnnrt_op *op)

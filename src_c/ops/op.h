@@ -30,7 +30,7 @@ typedef struct rnnrt_op {
     const int64_t *in, *out, *weight, *state, *init, *attr;
     const double *real;
     void *prepared;              /* packed weights and whatever prepare made; prepared_bytes long */
-    const struct rnnrt_op *rows; /* the embedding whose rows this op has projected at load (link.c), or NULL */
+    const struct rnnrt_op *rows; /* the embedding whose rows this op projects as they come (link.c), or NULL */
     int32_t numbers;             /* an embedding whose readers all have: it writes an int32 row number at each row */
 } rnnrt_op;
 

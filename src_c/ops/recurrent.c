@@ -11,9 +11,9 @@
  * and where these two are int8 their scales (gates * units);
  * state = h [, c] [, has_output where masked]; init = tensors for h [, c];
  * attr = units, features, activation, recurrent_activation; real = 3 parameters of each activation. */
+#include <stdatomic.h>
 #include <string.h>
 
-#include "../kernels/fpenv.h"
 #include "typed.h"
 
 enum { A_UNITS, A_FEATURES, A_ACT, A_RACT, A_COUNT };
@@ -71,6 +71,13 @@ static int const_dim(const rnnrt_plan *p, const rnnrt_plan_tensor *t, int64_t ax
 #define TABLE_FEATURES 16
 #define TABLE_GROWTH 16
 #define TABLE_BYTES ((int64_t)8 << 20)
+
+/* How far a row is; of threads that want the same one the first makes it. */
+typedef _Atomic unsigned char rnnrt_row_state;
+enum { ROW_FRESH, ROW_TAKEN, ROW_MADE };
+/* How often a thread looks whether another has made the row, some 50 us in all: that takes 2, so the other one has lost
+ * its core, or was left behind by a fork. */
+#define ROW_PATIENCE 2000
 
 /* Scratch: z | cell scratch | two rows of h | one of c | rows of local state, each a multiple of 64 bytes. Where rows are
  * shared out, each thread has a z and a cell scratch of its own for its rows, one after the other. */

@@ -82,12 +82,13 @@ static int32_t TYPED(check)(const rnnrt_plan_view *v, const rnnrt_op *op, rnnrt_
     return RNNRT_OK;
 }
 
-/* What prepare makes: this record, the packed weights, the table of the rows that are projected at load. */
+/* What prepare makes: this record, the packed weights, the table of projected rows and how far each of them is. */
 typedef struct TYPED(made) {
     const rnnrt_kernels *k;
     T_CELL cell;
     rnnrt_cell_sizes sizes;
-    const REAL *table;           /* (rows, z_width), or NULL */
+    REAL *table;                 /* (rows, z_width), or NULL; a row is made when it is first read */
+    rnnrt_row_state *state;      /* of each row */
 } TYPED(made);
 
 static TYPED(made) TYPED(made_of)(const rnnrt_plan_view *v, const rnnrt_op *op)
@@ -113,7 +114,7 @@ static int64_t TYPED(prepared_bytes)(const rnnrt_plan_view *v, const rnnrt_op *o
 {
     TYPED(made) made = TYPED(made_of)(v, op);
     return rnnrt_round64(sizeof made) + rnnrt_round64(made.sizes.packed_bytes)
-         + (op->rows ? TYPED(table_bytes)(v, op, op->rows) : 0);
+         + (op->rows ? rnnrt_round64(TYPED(table_bytes)(v, op, op->rows)) + v->plan->weights[op->rows->weight[0]].dims[0] : 0);
 }
 
 static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *prepared)
@@ -130,13 +131,10 @@ static void TYPED(prepare)(const rnnrt_plan_view *v, const rnnrt_op *op, void *p
     TABLE(made.k)->cell_pack(&made.cell, &w, packed);
     made.cell.packed = packed;
     if (op->rows) {
-        REAL *table = (REAL *)(packed + rnnrt_round64(made.sizes.packed_bytes));
-        int64_t f = made.cell.features;
-        rnnrt_fpenv env = rnnrt_fpenv_enter();
-        TABLE(made.k)->cell_project(&made.cell, v->plan->weights[op->rows->weight[0]].dims[0], data[op->rows->weight[0]], f,
-                                    table, made.sizes.z_width, 0, RNNRT_ALL_BLOCKS);
-        rnnrt_fpenv_leave(env);
-        made.table = table;
+        char *table = packed + rnnrt_round64(made.sizes.packed_bytes);
+        made.table = (REAL *)table;
+        made.state = (rnnrt_row_state *)(table + rnnrt_round64(TYPED(table_bytes)(v, op, op->rows)));
+        memset((void *)made.state, ROW_FRESH, (size_t)v->plan->weights[op->rows->weight[0]].dims[0]);
     }
     memcpy(prepared, &made, sizeof made);
 }

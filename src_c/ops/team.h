@@ -28,4 +28,12 @@ static inline int64_t rnnrt_parts(rnnrt_team *team, int64_t work) { return team 
  * only, so that each core finds its weights in its own cache. */
 static inline int64_t rnnrt_part_begin(int64_t n, int64_t part, int64_t parts) { return (n * part + parts - 1) / parts; }
 
+/* Between two looks at what another thread does. */
+static inline void rnnrt_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 #endif
