@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .custom import register_cell, register_layer
 from .errors import (
     BackendError,
     BatchError,
@@ -23,7 +22,6 @@ from .errors import (
     StateError,
     UnsupportedLayerError,
 )
-from .info import __version__, devices, info
 from .loading import load
 from .model import Model, TensorInfo
 from .native._native import DeviceArray
@@ -31,6 +29,8 @@ from .native._native import DeviceArray
 if TYPE_CHECKING:
     from . import stores
     from .convert.report import CheckReport, ConversionReport
+    from .custom import register_cell, register_layer
+    from .machine import devices, info
     from .session import Session
     from .streams.pool import Pool
     from .verify import VerifyReport, verify
@@ -62,6 +62,8 @@ __all__ = [
     "verify",
 ]
 
+__version__ = "0.1.0"
+
 
 def convert(src: Any, dst: Any = None, **options: Any) -> ConversionReport:
     """Convert a Keras file to a ``.rnnrt`` file; see :func:`rnnrt.convert.convert` for all options.
@@ -70,14 +72,19 @@ def convert(src: Any, dst: Any = None, **options: Any) -> ConversionReport:
     max_error=None, custom_objects=None, progress=None) -> ConversionReport
     """
     from .convert import convert as run
+    from .loading import planned
 
-    return run(src, dst, load=load, **options)
+    return run(src, dst, load=load, plan=planned, **options)
 
 
 _LATER = {
     "Pool": ".streams.pool",
     "Session": ".session",
     "VerifyReport": ".verify",
+    "devices": ".machine",
+    "info": ".machine",
+    "register_cell": ".custom",
+    "register_layer": ".custom",
     "stores": ".stores",
     "verify": ".verify",
 }

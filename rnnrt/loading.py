@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .custom import given
 from .errors import FormatError
 from .format.reader import ModelFile, read
 from .model import Model, on_device
 from .native import _native as native
 
-__all__ = ["load"]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .ir.graph import Graph
+    from .tables import Tables
+
+__all__ = ["load", "planned"]
 
 _KERAS_SIGNATURES = (b"\x89HDF\r\n\x1a\n", b"PK\x03\x04")
 
@@ -20,6 +25,29 @@ class _Converted(ModelFile):
     """A Keras file converted in memory: a ModelFile that was never written. face: its layers as Keras lists them."""
 
     face: Any = None
+
+
+class _Nothing:
+    """A context that gives nothing."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _given(custom_objects: dict[str, Any] | None) -> Any:
+    if custom_objects is None:
+        return _Nothing()
+    from .custom import given
+
+    return given(custom_objects)
+
+
+def planned(graph: Graph, weights: dict[str, np.ndarray]) -> Tables | None:
+    """The tables that a file of this graph keeps; None where ops are run by classes of the user's own."""
+    from .planner.lower import lower
+
+    plan = lower(graph, weights, native.op_kinds())
+    return None if plan.host_nodes else plan
 
 
 def _is_keras(path: str) -> bool:
@@ -39,7 +67,8 @@ def _convert_in_memory(path: str) -> ModelFile:
     producer = f"rnnrt, in memory, from Keras {built.source['keras_version']}"
     metadata = {"rnnrt.source_sha256": built.source["sha256"], "rnnrt.producer": producer}
     proof = make(built.graph, built.weights)
-    return _Converted(path, built.graph, built.weights, proof, metadata, os.path.getsize(path), False, built.face)
+    size = os.path.getsize(path)
+    return _Converted(path, built.graph, built.weights, proof, metadata, size, False, face=built.face)
 
 
 def load(
@@ -84,7 +113,7 @@ def load(
         The device or the kernel table (``RNNRT_ISA``) cannot be had, or the device cannot run a layer.
     """
     name = os.fsdecode(os.fspath(path))
-    with given(custom_objects):
+    with _given(custom_objects):
         file = _convert_in_memory(name) if _is_keras(name) else read(name, native.crc32)
         model = on_device(file, device, math, threads)
     if verify:

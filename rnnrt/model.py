@@ -8,20 +8,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from . import backends
+from .backends import MATH, kernels_wanted, open_device
 from .errors import BackendError, ShapeError, StateError
 from .format.reader import ModelFile
 from .native import _native as native
-from .nested import nest
-from .planner.lower import lower
-from .planner.plan import DTYPES, InputInfo, OutputInfo, Plan
 from .records import Record
-from .structure import as_input, flatten_inputs, place_of, shape_text
+from .tables import Tables, arrays_of
 
 if TYPE_CHECKING:
     from .growth import Growth
+    from .ir.graph import Graph
+    from .planner.plan import Plan
     from .session import Session
     from .snapshot import SnapshotCodec
     from .streams.pool import Pool
@@ -46,13 +43,11 @@ def check_threads(threads: Any) -> None:
         raise BackendError(f"threads: expected an integer from 1 to {MOST_THREADS}, got {threads!r}")
 
 
-def _input_spec(i: InputInfo, plan: Plan) -> tuple:
-    accepts = sum(1 << DTYPES.index(d) for d in i.accepts)
-    return i.axes(plan.symbols), i.dtype, i.timed, accepts, i.fixed_steps, i.role == "state"
+def plan_of(file: ModelFile) -> Plan:
+    """The plan of a file's graph."""
+    from .planner.lower import lower
 
-
-def _output_spec(o: OutputInfo, plan: Plan) -> tuple:
-    return o.axes(plan.symbols), o.dtype, o.per_step
+    return lower(file.graph, dict(file.weights), native.op_kinds())
 
 
 class Model(native.Program):
@@ -84,38 +79,58 @@ class Model(native.Program):
         hosts: dict[int, Any] | None = None,
     ) -> None:
         check_threads(threads)
-        if math not in backends.MATH:
-            raise BackendError(f"math={math!r}: known are {', '.join(map(repr, backends.MATH))}")
+        if math not in MATH:
+            raise BackendError(f"math={math!r}: known are {', '.join(map(repr, MATH))}")
         self.file = file
-        self.graph = file.graph
-        where = backends.open_device(device)
+        where = open_device(device)
         on_cpu = where.kind == "cpu"
         if threads > 1 and not on_cpu:
             raise BackendError(f"threads={threads} on {where}: only calls on the CPU take threads; leave them out")
-        plan = lower(file.graph, dict(file.weights), native.op_kinds())
-        if hosts is not None:
-            plan.hosts.update(hosts)
-        elif plan.host_nodes:
-            from .custom.host import hosts_of
-
-            made = hosts_of(file.graph, file.weights)
-            plan.hosts.update({op: made[node] for op, node in plan.host_nodes.items()})
+        tables = self._kept(file.tables) if file.tables is not None else self._planned(hosts)
         super().__init__(
             where.backend,
-            plan,
-            [_input_spec(i, plan) for i in plan.input_info],
-            [_output_spec(o, plan) for o in plan.output_info],
-            (kernels or backends.kernels_wanted()) if on_cpu else "",
-            self.graph.input_structure,
-            self.graph.output_structure,
+            tables,
+            (kernels or kernels_wanted()) if on_cpu else "",
             where.index,
-            backends.MATH.index(math),
+            MATH.index(math),
             threads,
         )
         self.threads = threads
         self.device = str(where)
         self.math = "fp32" if on_cpu else math
-        plan.weight_arrays.clear()  # packed by now
+        tables.weight_arrays.clear()  # packed by now
+
+    def _kept(self, tables: Tables) -> Tables:
+        """Tables that the file keeps, with its weights."""
+        return Tables(**{**vars(tables), "weight_arrays": arrays_of(tables.sources, self.file.weights)})
+
+    def _planned(self, hosts: dict[int, Any] | None) -> Plan:
+        """The plan of a file that keeps none; hosts: what runs the ops of the user's own classes, made where None."""
+        plan = self.__dict__["plan"] = plan_of(self.file)
+        if hosts is not None:
+            plan.hosts.update(hosts)
+        elif plan.host_nodes:
+            from .custom.host import hosts_of
+
+            made = hosts_of(self.graph, self.file.weights)
+            plan.hosts.update({op: made[node] for op, node in plan.host_nodes.items()})
+        return plan
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the file."""
+        return self.file.graph
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the tables mean to users; made when it is first asked for where the file keeps the tables.
+
+        Raises FormatError where these are not the tables of the file's graph.
+        """
+        plan = plan_of(self.file)
+        plan.weight_arrays.clear()
+        self.file.check_tables(plan)
+        return plan
 
     def to(self, device: str, *, math: str | None = None, threads: int | None = None) -> Model:
         """This model on another device: a new one over the same weights of the file, which keeps nothing of this one.
@@ -126,7 +141,7 @@ class Model(native.Program):
         """
         if threads is None:
             threads = self.threads if device in ("cpu", "auto") else 1
-        return on_device(self.file, device, math or self.math, threads, self.plan.hosts)
+        return on_device(self.file, device, math or self.math, threads, self.tables.hosts)
 
     @property
     def inputs(self) -> list[TensorInfo]:
@@ -148,12 +163,16 @@ class Model(native.Program):
     @property
     def session_meaning(self) -> str:
         """``sequence``: every recurrent layer carries its state; ``calls``: the layers saved stateful do."""
-        return self.graph.session
+        return self.tables.session
 
-    def _structured(self, results: list[np.ndarray]) -> Any:
-        return nest(self.graph.output_structure, results)
+    def _structured(self, results: list[Any]) -> Any:
+        from .nested import nest
+
+        return nest(self.tables.output_structure, results)
 
     def _slow(self, x: Any, out: Any, stream: Any) -> Any:
+        from .calls import run_call
+
         return run_call(self, x, out, None, False, stream)
 
     def session(
@@ -242,32 +261,32 @@ class Model(native.Program):
 
     def _lengths(self, batch: int, steps: int | None) -> dict[str, int]:
         """Symbol values for a batch and a number of steps (a fixed length, or 1, where None)."""
-        fixed = [i.fixed_steps for i in self.plan.input_info if i.timed and i.fixed_steps is not None]
+        fixed = [n for n in self.tables.fixed if n is not None]
         length = steps if steps is not None else (fixed[0] if fixed else 1)
-        return {s: batch if s == "B" else length for s in self.plan.symbols}
+        return {s: batch if s == "B" else length for s in self.tables.symbols}
 
     def memory(self, batch: int = 1, steps: int | None = None) -> dict[str, int]:
         """Bytes: ``weights`` as stored, ``workspace`` of a predict of that size, ``state`` of one stream; and on the
         device ``packed`` weights, and ``kept``: workspaces that wait for the next call."""
         lengths = self._lengths(batch, steps)
-        workspace, _ = self.measure([lengths[s] for s in self.plan.symbols])
-        stored = {"weights": self.file.weights_nbytes, "workspace": workspace, "state": self.plan.row_bytes}
+        workspace, _ = self.measure([lengths[s] for s in self.tables.symbols])
+        stored = {"weights": self.file.weights_nbytes, "workspace": workspace, "state": self.tables.row_bytes}
         return {**stored, **self.device_memory()}
 
     def growth(self, batch: int = 1) -> Growth | None:
         """The workspace of a predict of that batch as a formula in its steps; None where the file gives the length."""
         from .growth import growth
 
-        if len(self.plan.symbols) < 2:
+        if len(self.tables.symbols) < 2:
             return None
 
         def measure(steps: int) -> int:
             try:
-                return self.measure([batch if s == "B" else steps for s in self.plan.symbols])[0]
+                return self.measure([batch if s == "B" else steps for s in self.tables.symbols])[0]
             except ShapeError:
                 return 0  # too short for a window
 
-        return growth(measure, batch, len(self.plan.tensors))
+        return growth(measure, batch, len(self.tables.tensors))
 
     def summary(self, batch: int = 1, steps: int | None = None, width: int = 80) -> str:
         """The table that Keras prints, with states and memory.
@@ -325,6 +344,8 @@ class Model(native.Program):
         }
 
     def __repr__(self) -> str:
+        from .structure import shape_text
+
         ins = ", ".join(f"{i.name} {shape_text(i.shape)}" for i in self.inputs)
         outs = ", ".join(f"{o.name} {shape_text(o.shape)}" for o in self.outputs)
         return f"<rnnrt.Model {self.graph.name!r}: {ins} -> {outs}>"
@@ -339,111 +360,9 @@ def on_device(file: ModelFile, device: str, math: str, threads: int = 1, hosts: 
     try:
         return Model(file, device="cuda", math=math, hosts=hosts)
     except (BackendError, MemoryError) as e:
-        if math not in backends.MATH:
+        if math not in MATH:
             raise
         import logging
 
         logging.getLogger("rnnrt").info("%s: device='auto' takes the CPU: %s", file.path, e)
     return Model(file, math=math, threads=threads, hosts=hosts)
-
-
-def bind_inputs(
-    model: Model, flat: list[Any], wanted: list[int], step: bool, session: bool, as_input: Any = as_input
-) -> tuple[list, dict]:
-    """Arrays in their canonical form (by as_input), and the lengths of the free axes.
-
-    Raises ShapeError where inputs disagree with the model or with each other.
-    """
-    arrays: list[Any] = [None] * len(flat)
-    lengths: dict[str, int] = {}
-    bound: dict[str, str] = {}
-    for k in wanted:
-        info: InputInfo = model.plan.input_info[k]
-        shape = info.free_shape if session else info.filed_shape
-        drop = step and info.timed
-        a = as_input(info.name, flat[k], info.dtype, info.accepts, shape, drop)
-        arrays[k] = a
-        for axis in range(a.ndim):
-            s = info.symbol_of(axis)
-            if s is None:
-                continue
-            if lengths.setdefault(s, a.shape[axis]) != a.shape[axis]:
-                what = "batch" if s == "B" else "length"
-                raise ShapeError(f"input {info.name!r}: {what} {a.shape[axis]}, but {bound[s]!r} has {lengths[s]}")
-            bound.setdefault(s, info.name)
-    if session:
-        _advance_together([(model.plan.input_info[k], arrays[k]) for k in wanted])
-    return arrays, lengths
-
-
-def _advance_together(given: list[tuple[InputInfo, Any]]) -> None:
-    """A session's inputs take as many steps each, also where ``predict`` takes any lengths; ShapeError if not."""
-    timed = [(info.name, a.shape[1]) for info, a in given if info.timed]
-    for name, n in timed[1:]:
-        if n != timed[0][1]:
-            raise ShapeError(f"input {name!r}: length {n}, but {timed[0][0]!r} has {timed[0][1]}")
-
-
-def output_sizes(model: Model, lengths: dict[str, int]) -> list[tuple[int, ...]]:
-    """The outputs' shapes; ShapeError where an input is too short for its windows and cuts."""
-    shapes = [o.sizes(lengths) for o in model.plan.output_info]
-    for o, sizes in zip(model.plan.output_info, shapes):
-        if min(sizes) < 0:
-            raise ShapeError(f"output {o.name!r}: shape {shape_text(sizes)}; its input is too short")
-    return shapes
-
-
-def make_outputs(model: Model, lengths: dict[str, int], step: bool, out: Any) -> tuple[list, list, Any]:
-    """(arrays that C fills with their time axis, what the caller gets, a caller's array to copy to or None)."""
-    filled, given = [], []
-    for o, sizes in zip(model.plan.output_info, output_sizes(model, lengths)):
-        y = np.empty(sizes, o.dtype)
-        filled.append(y)
-        given.append(y[:, 0] if step and o.per_step and y.ndim > 1 else y)
-    if out is None:
-        return filled, given, None
-    if len(given) != 1:
-        raise ShapeError("out= is for models with one output")
-    if not isinstance(out, np.ndarray) or out.shape != given[0].shape or out.dtype != given[0].dtype:
-        got = f"{out.dtype} {shape_text(out.shape)}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ShapeError(f"out: expected {given[0].dtype} {shape_text(given[0].shape)}, got {got}")
-    if not out.flags.writeable:
-        raise ShapeError("out: the array is read-only")
-    return filled, given, out
-
-
-def run_call(model: Model, x: Any, out: Any, session: Session | None, step: bool = False, stream: Any = None) -> Any:
-    """The general path of predict (session None), step and run: any structure, any array-like, on any device."""
-    infos = model.plan.input_info
-    wanted = [k for k, i in enumerate(infos) if session is None or i.role == "data"]
-    flat = flatten_inputs(model.graph.input_structure, x, [i.name for i in infos], wanted)
-    if stream is not None or any(place_of(v) for v in (*(flat[k] for k in wanted), out)):
-        from .placed import run_placed  # it imports this module
-
-        return run_placed(model, flat, wanted, out, session, step, stream)
-    arrays, lengths = bind_inputs(model, flat, wanted, step, session is not None)
-    bind_session(model, arrays, lengths, wanted, session)
-    filled, given, target = make_outputs(model, lengths, step, out)
-    values = [lengths[s] for s in model.plan.symbols]
-    if session is None:
-        model.run_arrays(arrays, values, filled)
-    else:
-        session.run_arrays(arrays, values, filled)
-    if target is not None:
-        target[...] = given[0]
-        return target
-    return nest(model.graph.output_structure, given)
-
-
-def bind_session(model: Model, arrays: list, lengths: dict[str, int], wanted: list[int], session: Any) -> None:
-    """The batch of a session's call, and what stands for its state inputs."""
-    infos = model.plan.input_info
-    if session is not None:
-        if lengths.get("B", session.batch_size) != session.batch_size:
-            raise ShapeError(
-                f"input {infos[wanted[0]].name!r}: the session has batch size {session.batch_size}, got {lengths['B']}"
-            )
-        lengths["B"] = session.batch_size
-        for k, info in enumerate(infos):
-            if info.role == "state":  # put into the rows at reset; C does not read it in a session
-                arrays[k] = np.zeros(info.sizes(lengths), info.dtype)

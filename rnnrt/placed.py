@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .calls import bind_inputs, bind_session, make_outputs, output_sizes
 from .errors import BackendError, ShapeError
-from .model import bind_inputs, bind_session, make_outputs, output_sizes
 from .native import _native as native
 from .nested import nest
 from .structure import CUDA, as_input, fit, place_of, shape_text

@@ -21,15 +21,15 @@ _FLAG = "int32"  # dtype of the slots that are ours and hold true or false (has_
 
 def check_streams(model: Model) -> None:
     """StateError, with the layer and the reason, where a model's streams cannot carry state."""
-    if model.session_meaning == "sequence" and not model.plan.streams:
+    if model.session_meaning == "sequence" and not model.tables.streams:
         raise StateError(f"this model cannot run step by step: {model.plan.stream_message}")
-    if model.session_meaning == "calls" and any(i.role == "state" for i in model.plan.input_info):
+    if model.session_meaning == "calls" and any(model.tables.starts):
         raise StateError("a model saved stateful that also takes states as inputs has no session; use predict")
 
 
 def initial_rows(model: Model, count: int, given: Any) -> np.ndarray:
     """Rows, uint8 (count, row_bytes), that start from arrays for the model's state inputs; zero where given is None."""
-    values = np.zeros((count, model.plan.row_bytes), np.uint8)
+    values = np.zeros((count, model.tables.row_bytes), np.uint8)
     if given is None:
         return values
     infos = model.plan.input_info
@@ -93,7 +93,7 @@ def rows_of_state(model: Model, count: int, state: Mapping[str, Any]) -> np.ndar
     unknown = sorted(set(state) - set(slots))
     if unknown:
         raise StateError(f"unknown state {unknown[0]!r}; this model has {sorted(slots)}")
-    values = np.zeros((count, model.plan.row_bytes), np.uint8)
+    values = np.zeros((count, model.tables.row_bytes), np.uint8)
     for name, slot in slots.items():
         if name not in state:
             if slot.keras:
@@ -129,7 +129,7 @@ class Session(native.SessionCore):
             self.reset(initial_state=initial_state)
 
     def _slow(self, x: Any, out: Any, step: bool, stream: Any) -> Any:
-        from .model import run_call  # model imports this module
+        from .calls import run_call
 
         return run_call(self.model, x, out, self, step, stream)
 

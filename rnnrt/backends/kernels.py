@@ -12,7 +12,7 @@ from importlib import import_module
 from ..errors import BackendError
 from ..native import _native as native
 
-__all__ = ["kernels_wanted"]
+__all__ = ["named_kernels"]
 
 
 def _install_blas() -> None:
@@ -26,7 +26,7 @@ def _install_blas() -> None:
     native.install_blas(capsules["sgemm"], capsules["sgemv"])
 
 
-def kernels_wanted() -> str:
+def named_kernels() -> str:
     """The kernel table that the environment asks for; BackendError where this machine cannot run it."""
     blas = os.environ.get("RNNRT_BLAS", "")
     if blas not in ("", "always", "never"):

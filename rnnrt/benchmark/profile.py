@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model import bind_inputs, make_outputs
+from ..calls import bind_inputs, make_outputs
 from .timing import inputs
 from .work import Ceilings, layers_of, total, works
 

@@ -20,6 +20,7 @@ from ..format.proof import Proof
 from ..format.replay import replay
 from ..ir.graph import Graph
 from ..ir.passes.layers import parameter_count
+from ..tables import Tables
 from . import proof as proof_maker
 from .detect import open_source
 from .keras.assemble import KerasFace, assemble, survey
@@ -143,6 +144,7 @@ def convert(
     custom_objects: dict | None = None,
     progress: Callable[[int, int], None] | None = None,
     load: Callable[[str], Any] | None = None,
+    plan: Callable[[Graph, dict[str, np.ndarray]], Tables | None] | None = None,
 ) -> ConversionReport:
     """Convert a Keras file to a ``.rnnrt`` file.
 
@@ -171,6 +173,8 @@ def convert(
     load
         Opens a ``.rnnrt`` file as a model to replay the proof with (``rnnrt.load``, which ``rnnrt.convert``
         passes). Without it the proof is stored, not replayed.
+    plan
+        Makes the plan that the file keeps, so that a load need not make it (``rnnrt.convert`` passes it).
 
     Raises
     ------
@@ -206,6 +210,7 @@ def convert(
             proof=proof,
             source_sha256=built.source["sha256"],
             producer=f"rnnrt, from Keras {built.source['keras_version']}",
+            tables=plan(built.graph, built.weights) if plan is not None else None,
         )
         with given(custom_objects):
             error, tolerance = _replay(part, target, built.graph, proof, max_error, load)
@@ -263,8 +268,8 @@ class _Room(types.ModuleType):
     """This package, callable: importing it binds ``rnnrt.convert`` to the package, over the function of that name."""
 
     def __call__(self, src: Any, dst: Any = None, **options: Any) -> ConversionReport:
-        face = sys.modules["rnnrt"]
-        return convert(src, dst, load=face.load, **options)
+        face = sys.modules["rnnrt.loading"]
+        return convert(src, dst, load=face.load, plan=face.planned, **options)
 
 
 sys.modules[__name__].__class__ = _Room

@@ -11,13 +11,13 @@ import numpy as np
 from ..errors import FormatError
 from ..ir.dims import evaluate, symbols_of
 from ..ir.graph import Graph
+from .file import PROOF_PREFIX
 from .proof import MAX_CASES, MAX_DRAWN, MAX_ROWS, MAX_STEPS, RUNS, Proof, ProofCase, ProofOutput, budget
 from .refusals import refusal
 from .strict_json import MAX_INT, dumps, loads
 
-__all__ = ["PROOF_PREFIX", "proof_from_file", "proof_to_file"]
+__all__ = ["proof_from_file", "proof_to_file"]
 
-PROOF_PREFIX = "rnnrt.proof/"
 GENERATOR = 1  # the generator of FORMAT.md; another one would get another number
 VALUE_DTYPES = ("float32", "float64", "float16", "int32", "int64", "bool")
 

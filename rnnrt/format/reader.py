@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
-from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 
 from ..errors import FormatError
-from ..ir.graph import Graph
-from ..records import Record
-from . import codec, header
-from .header import ALIGNMENT, CODES, DTYPES, Checksum, Entry
-from .proof import Proof
-from .proof_codec import PROOF_PREFIX, proof_from_file
+from ..tables import Tables
+from . import header
+from .file import ModelFile, UnreadFile, features_of, weights_among
+from .header import ALIGNMENT, DTYPES, Checksum, Entry
+from .plan_codec import PLAN_KEY, plan_from_file, seal
 from .refusals import refusal
-from .strict_json import loads
 
 __all__ = ["FORMAT_VERSION", "SUPPORTED_FEATURES", "ModelFile", "read"]
 
@@ -28,45 +24,7 @@ SUPPORTED_FEATURES: frozenset[str] = frozenset({"float64", "float16", "bfloat16"
 
 REQUIRED_KEYS = ("rnnrt.format_version", "rnnrt.requires", "rnnrt.graph", "rnnrt.session")
 CHECKSUM_KEYS = ("rnnrt.crc32", header.CRC_KEY)
-OPTIONAL_KEYS = ("rnnrt.proof", "rnnrt.quant", "rnnrt.source_sha256", "rnnrt.producer")
-
-
-class ModelFile(Record):
-    """All that a file holds.
-
-    weights: name -> read-only array (views of one private buffer; bfloat16 as uint16 bits), the scales of int8 ones
-    among them.
-    metadata: the strings of ``__metadata__`` as they stand. nbytes: size of the file.
-    checked: whether the file carries checksums (they were right).
-    """
-
-    path: str
-    graph: Graph
-    weights: Mapping[str, np.ndarray]
-    proof: Proof | None
-    metadata: Mapping[str, str]
-    nbytes: int
-    checked: bool
-
-    @property
-    def weights_nbytes(self) -> int:
-        """Bytes of all weights."""
-        return sum(w.nbytes for w in self.weights.values())
-
-    @property
-    def source_sha256(self) -> str:
-        """SHA-256 (hex) of the Keras file, or an empty string."""
-        return self.metadata.get("rnnrt.source_sha256", "")
-
-    @property
-    def producer(self) -> str:
-        """Who wrote the file, or an empty string."""
-        return self.metadata.get("rnnrt.producer", "")
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """See :func:`rnnrt.format.codec.fingerprint`; computed when first asked for."""
-        return codec.fingerprint(self.graph, self.weights)
+OPTIONAL_KEYS = ("rnnrt.proof", "rnnrt.quant", PLAN_KEY, "rnnrt.source_sha256", "rnnrt.producer")
 
 
 def _fill(fd: int, buffer: memoryview) -> int:
@@ -83,7 +41,7 @@ def _fill(fd: int, buffer: memoryview) -> int:
 def _aligned(nbytes: int) -> np.ndarray:
     """Private uninitialised bytes that begin at a multiple of 64."""
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-    shift = -raw.ctypes.data % ALIGNMENT
+    shift = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[shift : shift + nbytes]
 
 
@@ -149,12 +107,9 @@ def _check_identity(metadata: dict[str, str]) -> bool:
     return bool(sums)
 
 
-def _check_metadata(metadata: dict[str, str]) -> list[str]:
-    """Features, then keys, so that a newer file is refused by what it needs; the features. F20, F21."""
-    requires = loads(metadata.get("rnnrt.requires", "[]"), "rnnrt.requires")
-    if not isinstance(requires, list) or not all(isinstance(f, str) for f in requires):
-        raise refusal("F21", "rnnrt.requires", "expected a list of names")
-    for f in requires:
+def _check_metadata(metadata: dict[str, str]) -> None:
+    """Features, then keys, so that a newer file is refused by what it needs. F20, F21."""
+    for f in features_of(metadata):
         if f not in SUPPORTED_FEATURES:
             raise refusal("F20", "rnnrt.requires", f"this version of rnnrt cannot do {f!r}")
     known = (*REQUIRED_KEYS, *CHECKSUM_KEYS, *OPTIONAL_KEYS)
@@ -167,7 +122,6 @@ def _check_metadata(metadata: dict[str, str]) -> list[str]:
     source = metadata.get("rnnrt.source_sha256", "")
     if source and not header.is_hex(source, 64):
         raise refusal("F21", "rnnrt.source_sha256", "expected 64 hex digits")
-    return requires
 
 
 def _check_sums(
@@ -197,33 +151,19 @@ def _array(data: np.ndarray, e: Entry) -> np.ndarray:
     return out
 
 
-def _check_quant(metadata: dict[str, str], graph: Graph) -> None:
-    """``rnnrt.quant`` says of each int8 weight what this version does with it, and is there only then. F21."""
-    want = codec.quantisation(graph)
-    if "rnnrt.quant" not in metadata:
-        if want is not None:
-            raise refusal("F21", "metadata", "key 'rnnrt.quant' is missing, the graph has int8 weights")
-    elif want is None or loads(metadata["rnnrt.quant"], "rnnrt.quant") != want:
-        raise refusal("F21", "rnnrt.quant", "does not describe the graph's int8 weights as this version quantises them")
-
-
-def _check_weights(graph: Graph, entries: list[Entry]) -> None:
-    """Each weight of the graph is in the file as its op implies, and nothing else is. F26, F27."""
-    found = {e.name: e for e in entries if not e.name.startswith(PROOF_PREFIX)}
-    for name, spec in codec.stored_weights(graph).items():
-        e = found.pop(name, None)
-        if e is None:
-            raise refusal("F26", name, "the weight is not in the file")
-        if e.dtype != CODES[spec.dtype] or e.shape != tuple(spec.shape):
-            raise refusal("F27", name, f"expected {spec.dtype} {tuple(spec.shape)}, got {DTYPES[e.dtype][0]} {e.shape}")
-    if found:
-        raise refusal("F26", min(found), "the graph names no such weight")
-
-
 def _zlib_crc32() -> Checksum:
     from zlib import crc32
 
     return crc32
+
+
+def _kept_tables(
+    metadata: dict[str, str], entries: list[Entry], arrays: dict[str, np.ndarray], crc32: Checksum
+) -> Tables | None:
+    """The plan that the file keeps, where its seal says that the writer checked the rest of the header. F30."""
+    if PLAN_KEY not in metadata:
+        return None
+    return plan_from_file(metadata, arrays, weights_among(arrays), seal(metadata, entries, crc32))
 
 
 def _model(path: str, fd: int, crc32: Checksum) -> ModelFile:
@@ -231,23 +171,14 @@ def _model(path: str, fd: int, crc32: Checksum) -> ModelFile:
     checked = _check_identity(metadata)
     if checked:
         _check_sums(raw, entries, metadata, sums, crc32)
-    requires = _check_metadata(metadata)
-    graph = codec.graph_from_json(loads(metadata["rnnrt.graph"], "rnnrt.graph"))
-    for f in codec.features(graph):
-        if f not in requires:
-            raise refusal("F20", "rnnrt.requires", f"the graph needs {f!r}, which is not declared")
-    if metadata["rnnrt.session"] != graph.session:
-        raise refusal("F21", "rnnrt.session", f"says {metadata['rnnrt.session']!r:.40}, the graph {graph.session!r}")
-    _check_quant(metadata, graph)
-    _check_weights(graph, entries)
+    _check_metadata(metadata)
     arrays = {e.name: _array(data, e) for e in entries}
-    weights = {name: arrays.pop(name) for name in codec.stored_weights(graph)}
-    proof = None
-    if "rnnrt.proof" in metadata:
-        total = sum(w.nbytes for w in weights.values())
-        proof = proof_from_file(metadata["rnnrt.proof"], arrays, graph, total)
-    elif arrays:
-        raise refusal("F28", min(arrays), "the file has no rnnrt.proof for this tensor")
+    tables = _kept_tables(metadata, entries, arrays, crc32) if checked else None
+    if tables is not None:
+        return UnreadFile(path, entries, arrays, metadata, nbytes, checked, tables)
+    from .contents import contents
+
+    graph, weights, proof = contents(metadata, entries, arrays)
     return ModelFile(path, graph, MappingProxyType(weights), proof, MappingProxyType(metadata), nbytes, checked)
 
 

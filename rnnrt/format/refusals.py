@@ -36,6 +36,7 @@ REFUSALS: dict[str, str] = {
     "F27": "weight has another shape or dtype than the graph says",
     "F28": "malformed proof",
     "F29": "proof too large",
+    "F30": "malformed plan",
 }
 
 

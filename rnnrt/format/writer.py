@@ -11,17 +11,20 @@ from contextlib import suppress
 import numpy as np
 
 from ..ir.graph import Graph
+from ..tables import Tables
 from . import codec, header
+from .file import PROOF_PREFIX
 from .header import ALIGNMENT, CODES, DTYPES, Entry
+from .plan_codec import PLAN_KEY, PLAN_PREFIX, plan_tensors, plan_text, seal
 from .proof import Proof
-from .proof_codec import PROOF_PREFIX, proof_to_file
+from .proof_codec import proof_to_file
 from .reader import FORMAT_VERSION
 from .refusals import refusal
 from .strict_json import dumps, loads
 
 __all__ = ["write"]
 
-_RESERVED = ("__metadata__", PROOF_PREFIX)
+_RESERVED = ("__metadata__", PROOF_PREFIX, PLAN_PREFIX)
 
 
 def _check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -66,6 +69,7 @@ def encode(
     proof: Proof | None = None,
     source_sha256: str = "",
     producer: str = "",
+    tables: Tables | None = None,
 ) -> list[bytes | memoryview]:
     """The file's pieces in order: length and header, then each tensor. Arguments as in :func:`write`."""
     text = dumps(codec.graph_to_json(graph))
@@ -93,6 +97,11 @@ def encode(
         metadata["rnnrt.source_sha256"] = source_sha256
     if producer:
         metadata["rnnrt.producer"] = producer
+    if tables is not None:
+        metadata[PLAN_KEY] = plan_text(tables, seal(metadata, _layout(tensors, dtypes), zlib.crc32))
+        for name, v in plan_tensors(tables).items():
+            tensors[name] = v
+            dtypes[name] = v.dtype.name
     entries = _layout(tensors, dtypes)
     pieces = [_bytes(tensors[e.name]) for e in entries]
     metadata["rnnrt.crc32"] = dumps({e.name: f"{zlib.crc32(p):08x}" for e, p in zip(entries, pieces)})
@@ -131,6 +140,7 @@ def write(
     proof: Proof | None = None,
     source_sha256: str = "",
     producer: str = "",
+    tables: Tables | None = None,
 ) -> None:
     """Write a model file in one step: readers see the old file or the new one, never a part.
 
@@ -145,12 +155,14 @@ def write(
         At most :func:`rnnrt.format.proof.budget` bytes of expected values.
     source_sha256, producer
         Written where not empty.
+    tables
+        The plan of the graph, for a load that need not make it.
 
     The same arguments give the same bytes. Raises FormatError before anything is written where the
     arguments break a rule of FORMAT.md, OSError where the disk refuses; after any error the target is
     what it was, and no temporary file stays.
     """
-    pieces = encode(graph, weights, proof=proof, source_sha256=source_sha256, producer=producer)
+    pieces = encode(graph, weights, proof=proof, source_sha256=source_sha256, producer=producer, tables=tables)
     target = os.path.abspath(os.fsdecode(path))
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f".rnnrt-{os.urandom(8).hex()}.tmp")

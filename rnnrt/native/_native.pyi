@@ -61,20 +61,10 @@ def lend(x: Any, stream: int | None) -> Lent: ...
 def hold(y: DeviceArray, held: Any) -> None: ...
 
 class Program:
-    plan: Any
+    tables: Any
     kernels: str
     def __init__(
-        self,
-        backend: Backend,
-        plan: Any,
-        inputs: list[tuple],
-        outputs: list[tuple],
-        kernels: str,
-        input_structure: Any,
-        output_structure: Any,
-        device: int = 0,
-        math: int = 0,
-        threads: int = 1,
+        self, backend: Backend, tables: Any, kernels: str = "", device: int = 0, math: int = 0, threads: int = 1
     ) -> None: ...
     def device_memory(self) -> dict[str, int]: ...
     place: int

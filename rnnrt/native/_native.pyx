@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature=True, embedsignature.format=clinic
 """The one extension: programs, sessions and facts about the C core.
 
 Anything that happens once is Python; what happens on each call is a fast path here over PyArray macros (typed
@@ -16,6 +17,7 @@ from libc.string cimport memset
 from rnnrt.native.core cimport *
 
 from rnnrt.errors import BackendError, FormatError, RnnrtError, ShapeError, StateError
+from rnnrt.tables import WIDTHS
 
 cnp.import_array()
 

@@ -10,10 +10,17 @@ cdef extern from "include/rnnrt.h" nogil:
         int32_t device_code
         char msg[228]
 
+    enum: RNNRT_DIM_CONST, RNNRT_DIM_SYMBOL
     ctypedef struct rnnrt_plan_dim:
         int64_t kind
+        int64_t a
+        int64_t m
     ctypedef struct rnnrt_plan_tensor:
         int64_t dtype
+        int64_t rank
+        int64_t dims[8]
+        int64_t alias
+        int64_t timed
     ctypedef struct rnnrt_plan_op:
         int64_t kind
     ctypedef struct rnnrt_plan_weight:
@@ -26,6 +33,7 @@ cdef extern from "include/rnnrt.h" nogil:
         int64_t first_op
     ctypedef struct rnnrt_plan_input:
         int64_t tensor
+        int64_t dtypes
 
     ctypedef struct rnnrt_plan:
         uint32_t struct_size

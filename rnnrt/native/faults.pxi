@@ -1,15 +1,15 @@
 # What a status of the core says to a user.
 
 
-cdef object _fault(rnnrt_error *err, object plan, str backend, str device):
+cdef object _fault(rnnrt_error *err, object tables, str backend, str device):
     """The exception that a status means, with the layer's path. device: where it is not the host's memory."""
-    place = plan.places[err.op] if 0 <= err.op < len(plan.places) else ""
+    place = tables.places[err.op] if 0 <= err.op < len(tables.places) else ""
     at = f"{place}: " if place else ""
     text = err.msg.decode(errors="replace")
     if err.code == RNNRT_EID:
-        return ShapeError(f"{_id_place(err, plan)}id {err.a} is outside the table of {at}{_id_range(err, plan)}")
+        return ShapeError(f"{_id_place(err, tables)}id {err.a} is outside the table of {at}{_id_range(err, tables)}")
     if err.code == RNNRT_EIDNAN:
-        return ShapeError(f"{_id_place(err, plan)}an id is not a number (NaN), {at}{_id_range(err, plan)}")
+        return ShapeError(f"{_id_place(err, tables)}an id is not a number (NaN), {at}{_id_range(err, tables)}")
     if err.code == RNNRT_ESHAPE:
         return ShapeError(f"{at}sizes do not fit: got {err.a}, expected {err.b}")
     if err.code == RNNRT_ENOMEM:
@@ -24,13 +24,13 @@ cdef object _fault(rnnrt_error *err, object plan, str backend, str device):
     return FormatError(f"{at}the program is malformed ({err.a}, {err.b})")
 
 
-cdef str _id_place(rnnrt_error *err, object plan):
+cdef str _id_place(rnnrt_error *err, object tables):
     # ids come from an input, or are derived inside the model
-    tensor = int(plan.refs[plan.ops[err.op][4]])
-    names = [i.name for i, t in zip(plan.input_info, plan.inputs[:, 0]) if t == tensor]
+    tensor = int(tables.refs[tables.ops[err.op][4]])
+    names = [n for n, t in zip(tables.input_names, tables.inputs[:, 0]) if t == tensor]
     return f"input {names[0]!r}, flat position {err.b}: " if names else ""
 
 
-cdef str _id_range(rnnrt_error *err, object plan):
-    size = int(plan.refs[plan.ops[err.op][14]])
+cdef str _id_range(rnnrt_error *err, object tables):
+    size = int(tables.refs[tables.ops[err.op][14]])
     return f"expected 0 <= id < {size}"

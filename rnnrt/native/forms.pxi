@@ -44,6 +44,20 @@ cdef class Form:
         return flat
 
 
+cdef bint _numbers_each(object structure, int n):
+    """Whether the leaves of a nest of lists and dicts are the numbers below n, each once."""
+    cdef list todo = [structure], found = []
+    while todo:
+        s = todo.pop()
+        if type(s) is int:
+            found.append(s)
+        elif type(s) is list or type(s) is dict:
+            todo.extend(s if type(s) is list else s.values())
+        else:
+            return False
+    return sorted(found) == list(range(n))
+
+
 cdef Form _form(object structure, list names, list wanted):
     """The form of calls that take the inputs wanted; structure: of all inputs, as the graph has it."""
     cdef bint whole = len(wanted) == len(names)

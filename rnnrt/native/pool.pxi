@@ -57,7 +57,7 @@ cdef class PoolCore:
         self.rows = {}
         self.idle = program._idle(max_batch)
         self.fast = program.data_input >= 0 and (program.n_in == 1 or self.idle is not None) \
-            and program.plan.streams and self._learn_shapes()
+            and program.tables.streams and program.steps_fit and self._learn_shapes()
         if program.api.pool_create(program.model, max_batch, &self.pool, &err):
             program._fail(&err, None)
 
@@ -163,7 +163,7 @@ cdef class PoolCore:
     cdef const void *_row_bytes(self, object values, int64_t count) except NULL:
         if not cnp.PyArray_CheckExact(values) or cnp.PyArray_TYPE(<cnp.ndarray>values) != cnp.NPY_UINT8 \
                 or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>values) or cnp.PyArray_NDIM(<cnp.ndarray>values) != 2 \
-                or (<cnp.ndarray>values).shape[0] != count or (<cnp.ndarray>values).shape[1] != self.program.plan.row_bytes:
+                or (<cnp.ndarray>values).shape[0] != count or (<cnp.ndarray>values).shape[1] != self.program.tables.row_bytes:
             raise StateError("rows must be uint8 (count, row_bytes)")
         return cnp.PyArray_DATA(<cnp.ndarray>values)
 
@@ -201,7 +201,7 @@ cdef class PoolCore:
         cdef rnnrt_error err
         cdef cnp.npy_intp dims[2]
         cdef int64_t row = self._resting(id, False)
-        dims[0], dims[1] = 1, self.program.plan.row_bytes
+        dims[0], dims[1] = 1, self.program.tables.row_bytes
         a = cnp.PyArray_EMPTY(2, dims, cnp.NPY_UINT8, 0)
         memset(&err, 0, sizeof(err))
         if self.program.api.pool_get_rows(self.pool, &row, 1, cnp.PyArray_DATA(<cnp.ndarray>a), &err):
@@ -256,7 +256,7 @@ cdef class PoolCore:
         cdef rnnrt_error err
         cdef cnp.npy_intp dims[2]
         cdef cnp.ndarray r = rows
-        dims[0], dims[1] = r.shape[0], self.program.plan.row_bytes
+        dims[0], dims[1] = r.shape[0], self.program.tables.row_bytes
         a = cnp.PyArray_EMPTY(2, dims, cnp.NPY_UINT8, 0)
         memset(&err, 0, sizeof(err))
         if self.program.api.pool_get_rows(

@@ -17,9 +17,7 @@ cdef class SessionCore
 cdef class Program:
     """A plan compiled for a backend: packed weights and all. Immutable, shared by any number of threads.
 
-    plan is a ``rnnrt.planner.plan.Plan``. ``inputs`` holds (axes, dtype, timed, accepts, fixed length or None,
-    whether it is a state) of each input, ``outputs`` (axes, dtype, timed), with axes a list of (kind, value);
-    ``input_structure`` and ``output_structure`` are the graph's.
+    tables is a ``rnnrt.tables.Tables``; nothing that it says is trusted. FormatError where it makes no sense.
     """
 
     cdef const rnnrt_backend *api
@@ -30,8 +28,9 @@ cdef class Program:
     cdef IoSpec inputs[MAX_IO]
     cdef IoSpec outputs[MAX_IO]
     cdef int64_t step_ns, row_ns      # estimate for one step of one row, and for each further row
-    cdef readonly object plan
+    cdef readonly object tables
     cdef readonly str kernels
+    cdef bint steps_fit               # the fast path knows the sizes of a step
     cdef bint single_output           # the output structure is one array,
     cdef bint flat_outputs            # or a list of all in order
     cdef dict hosts                   # op -> function of a class of the user's; None where there is none
@@ -42,8 +41,7 @@ cdef class Program:
         self.api = NULL
         self.model = NULL
 
-    def __init__(self, Backend backend, plan, inputs, outputs, kernels, input_structure, output_structure,
-                 int device=0, int math=0, int threads=1):
+    def __init__(self, Backend backend, tables, kernels="", int device=0, int math=0, int threads=1):
         cdef rnnrt_plan p
         cdef rnnrt_model_options opt
         cdef rnnrt_error err
@@ -56,51 +54,39 @@ cdef class Program:
         memset(&p, 0, sizeof(p))
         memset(&opt, 0, sizeof(opt))
         memset(&err, 0, sizeof(err))
-        self.plan = plan
+        self.tables = tables
         self.api = backend.api
         self.device_index = device
         self.place = RNNRT_ON_CPU if self.api == rnnrt_cpu_backend() else backend.device(device)["place"]
-        self.n_in, self.n_out, self.n_symbols = len(inputs), len(outputs), len(plan.symbols)
+        self.n_in, self.n_out, self.n_symbols = len(tables.inputs), len(tables.outputs), len(tables.symbols)
         if self.n_in > MAX_IO or self.n_out > MAX_IO or self.n_symbols > MAX_SYMBOLS:
             raise FormatError(f"more than {MAX_IO} inputs, outputs or free lengths")
-        for i in range(self.n_in):
-            axes, dtype, timed, accepts, fixed, state = inputs[i]
-            _read_spec(&self.inputs[i], axes, dtype, timed, accepts, fixed, state)
-        for i in range(self.n_out):
-            axes, dtype, timed = outputs[i]
-            _read_spec(&self.outputs[i], axes, dtype, timed, 0, None, False)
-        self.hosts = {i: plan.hosts[i] for i in plan.hosts} or None
-        names = [info.name for info in plan.input_info]
-        taken = [i for i in range(self.n_in) if not self.inputs[i].state]
-        self.data_input = taken[0] if len(taken) == 1 else -1
-        self.form = _form(input_structure, names, list(range(self.n_in)))
-        self.session_form = _form(input_structure, names, taken)
-        self.single_output = output_structure == 0
-        self.flat_outputs = output_structure == list(range(self.n_out))
         p.struct_size = sizeof(p)
         p.n_symbols = self.n_symbols
         keep = []
-        p.dims = <const rnnrt_plan_dim *>_table(plan.dims, keep, &p.n_dims)
-        p.tensors = <const rnnrt_plan_tensor *>_table(plan.tensors, keep, &p.n_tensors)
-        p.ops = <const rnnrt_plan_op *>_table(plan.ops, keep, &p.n_ops)
-        p.refs = <const int64_t *>_table(plan.refs, keep, &p.n_refs)
-        p.weights = <const rnnrt_plan_weight *>_table(plan.weights, keep, &p.n_weights)
-        p.states = <const rnnrt_plan_state *>_table(plan.states, keep, &p.n_states)
-        p.regions = <const rnnrt_plan_region *>_table(plan.regions, keep, &p.n_regions)
-        p.inputs = <const rnnrt_plan_input *>_table(plan.inputs, keep, &p.n_inputs)
-        p.outputs = <const int64_t *>_table(plan.outputs, keep, &p.n_outputs)
-        a = plan.reals
+        p.dims = <const rnnrt_plan_dim *>_table(tables, "dims", keep, &p.n_dims)
+        p.tensors = <const rnnrt_plan_tensor *>_table(tables, "tensors", keep, &p.n_tensors)
+        p.ops = <const rnnrt_plan_op *>_table(tables, "ops", keep, &p.n_ops)
+        p.refs = <const int64_t *>_table(tables, "refs", keep, &p.n_refs)
+        p.weights = <const rnnrt_plan_weight *>_table(tables, "weights", keep, &p.n_weights)
+        p.states = <const rnnrt_plan_state *>_table(tables, "states", keep, &p.n_states)
+        p.regions = <const rnnrt_plan_region *>_table(tables, "regions", keep, &p.n_regions)
+        p.inputs = <const rnnrt_plan_input *>_table(tables, "inputs", keep, &p.n_inputs)
+        p.outputs = <const int64_t *>_table(tables, "outputs", keep, &p.n_outputs)
+        a = tables.reals
+        if cnp.PyArray_TYPE(a) != cnp.NPY_FLOAT64 or cnp.PyArray_NDIM(a) != 1 or not cnp.PyArray_ISCARRAY_RO(a):
+            raise FormatError("the plan's reals are no list of float64")
         p.reals = <const double *>cnp.PyArray_DATA(a)
         p.n_reals = a.shape[0]
-        p.row_bytes = plan.row_bytes
-        p.streams = plan.streams and plan.bounded
-        if p.n_weights != len(plan.weight_arrays):
+        p.row_bytes = tables.row_bytes
+        p.streams = tables.streams and tables.bounded
+        if p.n_weights != len(tables.weight_arrays):
             raise FormatError("the plan's weights do not fit its table")
         data = <const void **>malloc(sizeof(void *) * (p.n_weights + 1))
         if data == NULL:
             raise MemoryError()
         for i in range(p.n_weights):
-            a = plan.weight_arrays[i]
+            a = tables.weight_arrays[i]
             if not _holds(a, &p.weights[i]):
                 free(data)
                 raise FormatError(f"the plan's weight {i} does not fit its table")
@@ -120,8 +106,56 @@ cdef class Program:
             free(data)
         if rc:
             self._fail(&err, None)
+        self._learn_calls(&p)
         self.kernels = kernels or (default_kernels() if self.api == rnnrt_cpu_backend() else backend.name)
         self._learn_cost()
+
+    cdef int _learn_calls(self, const rnnrt_plan *p) except -1:
+        """What calls take and give; the core has checked the plan."""
+        cdef object tables = self.tables
+        cdef cnp.ndarray shown = tables.shown
+        cdef int i
+        cdef int64_t n = 0
+        cdef const int64_t *rows = <const int64_t *>_table(tables, "shown", [], &n)
+        if n != self.n_out or not len(tables.fixed) == len(tables.starts) == len(tables.input_names) == self.n_in:
+            raise FormatError("the plan's inputs and outputs do not fit its tables")
+        if not _numbers_each(tables.input_structure, self.n_in) or not _numbers_each(tables.output_structure, self.n_out):
+            raise FormatError("the plan's structures do not name each input and output once")
+        for i in range(self.n_in):
+            fixed = tables.fixed[i]
+            _read_spec(&self.inputs[i], p, p.inputs[i].tensor, p.inputs[i].dtypes, -1 if fixed is None else fixed,
+                       tables.starts[i])
+        for i in range(self.n_out):
+            if not _shows(p, rows[i], p.outputs[i]):
+                raise FormatError(f"the plan's output {i} does not fit its tensor")
+            _read_spec(&self.outputs[i], p, rows[i], 0, -1, False)
+        self.steps_fit = self._steps_fit()
+        self.hosts = dict(tables.hosts) or None
+        taken = [i for i in range(self.n_in) if not self.inputs[i].state]
+        self.data_input = taken[0] if len(taken) == 1 else -1
+        self.form = _form(tables.input_structure, tables.input_names, list(range(self.n_in)))
+        self.session_form = _form(tables.input_structure, tables.input_names, taken)
+        self.single_output = tables.output_structure == 0
+        self.flat_outputs = tables.output_structure == list(range(self.n_out))
+        return 0
+
+    cdef bint _steps_fit(self) noexcept:
+        """Whether arrays of a step can be sized here: the time that it leaves out is free, and bound to 1 by an input."""
+        cdef int i, k
+        cdef bint bound
+        for i in range(self.n_in):
+            if self.inputs[i].timed and (self.inputs[i].kind[1] != AXIS_SYMBOL or self.inputs[i].value[1] == 0):
+                return False
+        for i in range(self.n_out):
+            if not self.outputs[i].timed or self.outputs[i].kind[1] == AXIS_SLOW:
+                continue
+            bound = False
+            for k in range(self.n_in):
+                bound = bound or (self.inputs[k].timed and self.inputs[k].kind[1] == AXIS_SYMBOL
+                                  and self.inputs[k].value[1] == self.outputs[i].value[1])
+            if self.outputs[i].kind[1] != AXIS_SYMBOL or not bound:
+                return False
+        return True
 
     def __dealloc__(self):
         if self.model != NULL:
@@ -134,7 +168,7 @@ cdef class Program:
         if err.code == RNNRT_EINTERRUPT and interrupts:
             raise interrupts[0]
         backend = self.api.name.decode()
-        raise _fault(err, self.plan, backend, "" if self.place == RNNRT_ON_CPU else f"{backend}:{self.device_index}")
+        raise _fault(err, self.tables, backend, "" if self.place == RNNRT_ON_CPU else f"{backend}:{self.device_index}")
 
     cdef int _learn_cost(self) except -1:
         """Estimate a step of one and of many rows, so that a call's cost is a line: asking the backend takes longer."""
@@ -239,6 +273,8 @@ cdef class Program:
         cdef int i
         cdef object y = None
         cdef list results = None, leaves = None
+        if step and not self.steps_fit:
+            return None
         for i in range(self.n_symbols):
             symbols[i] = -1
         if self.n_in == 1:
@@ -392,7 +428,7 @@ cdef class Program:
 
     def profile_arrays(self, list arrays, lengths, list outs):
         """:meth:`run_arrays`, and the nanoseconds that it spent in each op: int64 (ops,)."""
-        cdef cnp.npy_intp n = len(self.plan.ops)
+        cdef cnp.npy_intp n = len(self.tables.ops)
         spent = cnp.PyArray_ZEROS(1, &n, cnp.NPY_INT64, 0)
         self._run_arrays(NULL, arrays, lengths, outs, 0, <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>spent))
         return spent

@@ -111,7 +111,7 @@ cdef class SessionCore:
         """State rows as uint8 (count, row_bytes): the same layout on every backend."""
         cdef rnnrt_error err
         cdef cnp.npy_intp dims[2]
-        dims[0], dims[1] = count, self.program.plan.row_bytes
+        dims[0], dims[1] = count, self.program.tables.row_bytes
         if count < 0:
             raise StateError("a negative number of rows")
         a = cnp.PyArray_ZEROS(2, dims, cnp.NPY_UINT8, 0)
@@ -124,7 +124,7 @@ cdef class SessionCore:
         """Put rows back; rows is uint8 (count, row_bytes)."""
         cdef rnnrt_error err
         cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(rows)
-        if cnp.PyArray_TYPE(a) != cnp.NPY_UINT8 or cnp.PyArray_NDIM(a) != 2 or a.shape[1] != self.program.plan.row_bytes:
+        if cnp.PyArray_TYPE(a) != cnp.NPY_UINT8 or cnp.PyArray_NDIM(a) != 2 or a.shape[1] != self.program.tables.row_bytes:
             raise StateError("rows must be uint8 (count, row_bytes)")
         memset(&err, 0, sizeof(err))
         if self.program.api.session_set_rows(self.session, first, a.shape[0], cnp.PyArray_DATA(a), &err):

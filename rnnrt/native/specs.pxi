@@ -11,20 +11,37 @@ cdef struct IoSpec:
     int64_t value[MAX_RANK]
 
 
-cdef int _read_spec(IoSpec *s, object axes, object dtype, bint timed, object accepts, object fixed,
+cdef int _read_spec(IoSpec *s, const rnnrt_plan *p, int64_t tensor, int64_t accepts, int64_t fixed,
                     bint state) except -1:
+    """What a call takes or gives for a tensor of a plan that the core has checked."""
+    cdef const rnnrt_plan_tensor *t = &p.tensors[tensor]
+    cdef const rnnrt_plan_dim *d
     cdef int i
-    if len(axes) > MAX_RANK:
-        raise FormatError(f"rank {len(axes)} is more than {MAX_RANK}")
-    s.dtype = cnp.dtype(dtype).num
-    s.rank = len(axes)
-    s.timed = timed
+    s.dtype = np_dtype(<int>t.dtype)
+    if s.dtype < 0:
+        raise FormatError(f"tensor {tensor} of the plan has a dtype that no array has")
+    s.rank = <int>t.rank
+    s.timed = t.timed != 0
     s.state = state
     s.accepts = accepts
-    s.fixed = -1 if fixed is None else fixed
+    s.fixed = fixed
     for i in range(s.rank):
-        s.kind[i], s.value[i] = axes[i]
+        d = &p.dims[t.dims[i]]
+        s.kind[i], s.value[i] = AXIS_SLOW, 0
+        if d.kind == RNNRT_DIM_CONST:
+            s.kind[i], s.value[i] = AXIS_CONST, d.m
+        elif d.kind == RNNRT_DIM_SYMBOL:
+            s.kind[i], s.value[i] = AXIS_SYMBOL, d.a
     return 0
+
+
+cdef bint _shows(const rnnrt_plan *p, int64_t tensor, int64_t written) noexcept:
+    """Whether a tensor is the written one, or names the same bytes."""
+    if tensor < 0 or tensor >= p.n_tensors:
+        return False
+    while tensor != written and p.tensors[tensor].alias >= 0:
+        tensor = p.tensors[tensor].alias
+    return tensor == written
 
 
 cdef bint _fits(IoSpec *s, object x, bint drop_time, bint whole, int64_t *symbols, rnnrt_buffer *out) noexcept:

@@ -28,6 +28,23 @@ cdef inline int rt_dtype(int np_type) noexcept nogil:
     return -1
 
 
+cdef int np_dtype(int dtype) noexcept:
+    """NumPy's type number of a dtype of inputs and outputs, -1 for those that NumPy does not have."""
+    if dtype == 0:
+        return cnp.NPY_FLOAT32
+    if dtype == 1:
+        return cnp.NPY_FLOAT64
+    if dtype == 2:
+        return cnp.NPY_FLOAT16
+    if dtype == 5:
+        return cnp.NPY_INT32
+    if dtype == 6:
+        return cnp.NPY_INT64
+    if dtype == 7:
+        return cnp.NPY_BOOL
+    return -1
+
+
 cdef bint _holds(cnp.ndarray a, const rnnrt_plan_weight *w):
     """Whether an array is as its table says: the core reads it without looking again."""
     cdef int i, t = 4 if cnp.PyArray_TYPE(a) == cnp.NPY_INT8 else rt_dtype(cnp.PyArray_TYPE(a))
@@ -39,11 +56,16 @@ cdef bint _holds(cnp.ndarray a, const rnnrt_plan_weight *w):
     return True
 
 
-cdef void* _table(object array, list keep, int64_t* count) except? NULL:
+cdef dict _COLUMNS = WIDTHS
+
+
+cdef void* _table(object tables, str name, list keep, int64_t* count) except? NULL:
     """A plan table as C sees it; the array is kept alive by the caller."""
-    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(array)
-    if cnp.PyArray_TYPE(a) != cnp.NPY_INT64:
-        raise FormatError("a plan table must be int64")
+    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(getattr(tables, name))
+    cdef int columns = _COLUMNS[name]
+    if cnp.PyArray_TYPE(a) != cnp.NPY_INT64 or cnp.PyArray_NDIM(a) != (2 if columns else 1) \
+            or (columns and a.shape[1] != columns):
+        raise FormatError(f"the plan's table {name} has another form")
     keep.append(a)
     count[0] = a.shape[0]
     return cnp.PyArray_DATA(a)

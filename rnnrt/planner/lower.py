@@ -13,7 +13,6 @@ import numpy as np
 from ..errors import FormatError
 from ..ir.dims import DimLike, symbols_of
 from ..ir.graph import Graph, Node
-from ..ir.halves import widen
 from ..ir.narrow import NARROW_ROLES, scale_name
 from ..ir.ops import OPS
 from ..ir.ops.recurrent import RECURRENT_OPS
@@ -21,6 +20,7 @@ from ..ir.ops.spec import check_attrs
 from ..ir.ops.table import HOST_OPS, MASK_OPS
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import Streamability, analyse, timed_tensors
+from ..tables import WIDENED, WIDTHS, arrays_of
 from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
 from .regions import ALIAS_OPS, Schedule, schedule
@@ -100,7 +100,7 @@ class _Lowering:
         self.rows: list[list[int]] = []
         self.weight_rows: list[list[int]] = []
         self.weight_index: dict[tuple[str, bool], int] = {}
-        self.weight_arrays: list[np.ndarray] = []
+        self.sources: list[tuple[str, bool]] = []
         self.ops: list[list[int]] = []
         self.op_regions: list[int] = []
         self.other: dict[str, int] = {}
@@ -166,10 +166,11 @@ class _Lowering:
         """The number of a weight; narrow: as it is stored."""
         key = (name, narrow)
         if key not in self.weight_index:
-            a = self.weights[name] if narrow else widen(self.weights[name])
+            a = self.weights[name]
+            dtype = a.dtype.name if narrow else WIDENED.get(a.dtype.name, a.dtype.name)
             self.weight_index[key] = len(self.weight_rows)
-            self.weight_rows.append([DTYPES.index(str(a.dtype)), a.ndim, *a.shape, *[0] * (4 - a.ndim)])
-            self.weight_arrays.append(np.ascontiguousarray(a).reshape(a.shape))  # NumPy lifts scalars to rank 1
+            self.weight_rows.append([DTYPES.index(dtype), a.ndim, *a.shape, *[0] * (4 - a.ndim)])
+            self.sources.append(key)
         return self.weight_index[key]
 
     def span(self, values: list[int]) -> list[int]:
@@ -240,10 +241,10 @@ class _Lowering:
             },
         )
 
-    def outputs(self, kinds: dict[str, int]) -> list[int]:
-        """Give each output a tensor of its own; what is an input, or named twice, is copied."""
+    def outputs(self, kinds: dict[str, int]) -> tuple[list[int], list[int]]:
+        """(tensor that is written, tensor that callers see) of each output; an input, or one named twice, is copied."""
         taken: set[str] = set()
-        out, copies = [], []
+        out, shown, copies = [], [], []
         for io, t in enumerate(self.graph.outputs):
             root = self.root[t]
             row = self.rows[self.index[root]]
@@ -251,6 +252,7 @@ class _Lowering:
                 taken.add(root)
                 row[2 + _RANK], row[3 + _RANK] = 2, io
                 out.append(self.index[root])
+                shown.append(self.index[t])
                 continue
             spec = self.tensors[t]
             dims = [self.dims.index(d) for d in spec.shape]
@@ -259,13 +261,14 @@ class _Lowering:
                 + [0, int(self.timed[t]), 0]
             )
             out.append(len(self.rows) - 1)
+            shown.append(out[-1])
             copies.append((t, out[-1]))
         if copies:
             self.region_times.append(None)
             for t, target in copies:
                 fields = {"in": [self.index[t]], "out": [target]}
                 self.add_op(kinds[_COPY], len(self.region_times) - 1, t, fields)
-        return out
+        return out, shown
 
     def regions(self) -> list[list[int]]:
         """One record for each region; ops were added region by region."""
@@ -322,8 +325,9 @@ class _Lowering:
         ]
 
 
-def _table(rows: list, width: int) -> np.ndarray:
-    return np.array(rows, dtype=np.int64).reshape(len(rows), width)
+def _table(rows: list, name: str) -> np.ndarray:
+    table = np.array(rows, dtype=np.int64)
+    return table.reshape(len(rows), WIDTHS[name]) if WIDTHS[name] else table
 
 
 def _check_doubles(graph: Graph) -> None:
@@ -360,31 +364,39 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
     low.place_tensors()
     for node in low.plan.nodes:
         low.lower_node(node, kinds)
-    outputs = low.outputs(kinds)
+    outputs, shown = low.outputs(kinds)
     input_info = low.input_info()
     inputs = [
         [low.index[i.tensor], sum(1 << DTYPES.index(d) for d in info.accepts)]
         for i, info in zip(graph.inputs, input_info)
     ]
-    regions = _table(low.regions(), 4)
+    regions = _table(low.regions(), "regions")
     return Plan(
-        dims=_table(low.dims.rows, 6),
-        tensors=_table(low.rows, 8 + _RANK),
-        ops=_table(low.ops, 18),
-        refs=np.array(low.refs, dtype=np.int64),
+        dims=_table(low.dims.rows, "dims"),
+        tensors=_table(low.rows, "tensors"),
+        ops=_table(low.ops, "ops"),
+        refs=_table(low.refs, "refs"),
         reals=np.array(low.reals, dtype=np.float64),
-        weights=_table(low.weight_rows, 6),
-        weight_arrays=low.weight_arrays,
-        states=_table(low.states.rows, 4),
+        weights=_table(low.weight_rows, "weights"),
+        weight_arrays=arrays_of(low.sources, weights),
+        sources=low.sources,
+        states=_table(low.states.rows, "states"),
         row_bytes=low.states.end,
         regions=regions,
-        inputs=_table(inputs, 2),
-        outputs=np.array(outputs, dtype=np.int64),
+        inputs=_table(inputs, "inputs"),
+        outputs=_table(outputs, "outputs"),
+        shown=_table(shown, "shown"),
+        fixed=[i.fixed_steps for i in input_info],
+        starts=[i.role == "state" for i in input_info],
         streams=stream.ok,
         bounded=low.bounded(),
-        stream_message=stream.message,
+        session=graph.session,
         symbols=list(low.dims.symbols),
         places=low.places,
+        input_names=[i.name for i in input_info],
+        input_structure=graph.input_structure,
+        output_structure=graph.output_structure,
+        stream_message=stream.message,
         input_info=input_info,
         output_info=low.output_info(),
         state_info=low.states.info,

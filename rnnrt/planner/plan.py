@@ -1,13 +1,10 @@
-"""The plan: NumPy arrays in the layout of ``src_c/include/rnnrt_backend.h``."""
+"""The plan: the tables of a program, and what they mean to users."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from ..ir.dims import Dim, DimLike, evaluate
 from ..records import Record, field
+from ..tables import Tables
 
 __all__ = ["DTYPES", "DimTable", "InputInfo", "OutputInfo", "Plan", "StateInfo"]
 
@@ -45,16 +42,6 @@ class _Shaped:
     """What inputs and outputs share: a symbolic shape."""
 
     shape: tuple[DimLike, ...]
-
-    def axes(self, symbols: list[str]) -> list[tuple[int, int]]:
-        """For the fast path: (0, constant) | (1, number of the symbol) | (2, 0) for an expression, by axis."""
-        out = []
-        for d in self.shape:
-            if not isinstance(d, Dim):
-                out.append((0, d))
-            else:
-                out.append((1, symbols.index(d.args[0])) if d.kind == "sym" else (2, 0))
-        return out
 
     def sizes(self, lengths: dict[str, int]) -> tuple[int, ...]:
         """The shape with symbols replaced by lengths."""
@@ -110,29 +97,12 @@ class StateInfo(Record):
     keras: bool  # False: ours (has_output), needed to go on, unknown to Keras
 
 
-class Plan(Record, frozen=False):
-    """What native.Program takes, and what Model tells its users."""
+class Plan(Tables, frozen=False):
+    """The tables of a program, and what Model tells its users."""
 
-    dims: np.ndarray
-    tensors: np.ndarray
-    ops: np.ndarray
-    refs: np.ndarray
-    reals: np.ndarray
-    weights: np.ndarray
-    weight_arrays: list[np.ndarray]
-    states: np.ndarray
-    row_bytes: int
-    regions: np.ndarray
-    inputs: np.ndarray
-    outputs: np.ndarray
-    streams: bool
-    bounded: bool  # a session's call of any length works in a fixed space
-    stream_message: str
-    symbols: list[str]
-    places: list[str]  # layer path of each op
+    stream_message: str = ""
     input_info: list[InputInfo] = field(default_factory=list)
     output_info: list[OutputInfo] = field(default_factory=list)
     state_info: list[StateInfo] = field(default_factory=list)
     state_targets: dict[int, list[str]] = field(default_factory=dict)  # input number -> states
     host_nodes: dict[int, str] = field(default_factory=dict)  # op -> node id, of classes of the user's own
-    hosts: dict[int, Any] = field(default_factory=dict)  # op -> what runs it; Model fills it

@@ -37,7 +37,7 @@ class _Job:
 
 def _prepare(pool: Pool, key: Any, x: Any, step: bool) -> _Job:
     """Check one stream's input; ShapeError where it does not fit."""
-    from ..model import bind_inputs
+    from ..calls import bind_inputs
 
     model = pool.model
     infos = model.plan.input_info
@@ -57,7 +57,7 @@ def _batched(x: Any) -> Any:
 
 def _run(pool: Pool, jobs: list[_Job], arrays: list[list], lengths: dict[str, int]) -> list[np.ndarray]:
     """One batch; jobs that fail get their error. arrays: by job, by input."""
-    from ..model import make_outputs
+    from ..calls import make_outputs
 
     plan = pool.model.plan
     lengths = {**lengths, "B": len(jobs)}

@@ -68,6 +68,17 @@ def proof(fn):
     return edit(change)
 
 
+def plan(fn):
+    """A case that changes the plan under a seal that stays right."""
+
+    def change(top, meta, data):
+        p = json.loads(meta["rnnrt.plan"])
+        fn(p)
+        meta["rnnrt.plan"] = json.dumps(p)
+
+    return edit(change)
+
+
 def text(old, new):
     """A case that changes the header's text."""
 
@@ -321,4 +332,23 @@ CASES = {
         rename("rnnrt.proof/0/0", "rnnrt.proof/0/1"),
     ],
     "F29": [edit(big_proof, sums=False)],
+    "F30": [
+        meta("rnnrt.plan", "[]"),
+        plan(lambda p: p.pop("rows")),
+        plan(lambda p: p.__setitem__("more", 0)),
+        plan(lambda p: p["rows"].append(1)),
+        plan(lambda p: p["rows"].__setitem__(0, p["rows"][0] + 1)),
+        plan(lambda p: p["rows"].__setitem__(0, -1)),
+        plan(lambda p: p.__setitem__("row_bytes", True)),
+        plan(lambda p: p.__setitem__("row_bytes", -64)),
+        plan(lambda p: p.__setitem__("streams", 1)),
+        plan(lambda p: p["sources"].__setitem__(0, ["nowhere", False])),
+        plan(lambda p: p["sources"].__setitem__(0, ["dense.kernel"])),
+        plan(lambda p: p["sources"].__setitem__(0, ["rnnrt.proof/0/0", False])),
+        plan(lambda p: p["sources"].__setitem__(0, [["dense.kernel"], False])),
+        plan(lambda p: p.__setitem__("fixed", [-1])),
+        plan(lambda p: p.__setitem__("starts", [0])),
+        plan(lambda p: p.__setitem__("places", [7])),
+        plan(lambda p: p.__setitem__("symbols", "B")),
+    ],
 }

@@ -24,6 +24,7 @@ import rnnrt.format
 from rnnrt.errors import FormatError
 from rnnrt.format import reader, writer
 from rnnrt.format.refusals import REFUSALS
+from rnnrt.loading import planned
 
 GRAPH = lstm_graph()
 
@@ -31,7 +32,9 @@ GRAPH = lstm_graph()
 @pytest.fixture(scope="module")
 def blob(tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "good.rnnrt"
-    writer.write(path, GRAPH, weights_of(GRAPH), proof=proof_of(GRAPH), source_sha256="0" * 64, producer="test")
+    weights = weights_of(GRAPH)
+    tables = planned(GRAPH, weights)
+    writer.write(path, GRAPH, weights, proof=proof_of(GRAPH), source_sha256="0" * 64, producer="test", tables=tables)
     return path.read_bytes()
 
 

@@ -106,15 +106,7 @@ def _hosts():
 
 
 def _program(plan):
-    return native.Program(
-        native.Backend.cpu(),
-        plan,
-        [(i.axes(plan.symbols), i.dtype, i.timed, 0b1100011, i.fixed_steps, False) for i in plan.input_info],
-        [(o.axes(plan.symbols), o.dtype, o.per_step) for o in plan.output_info],
-        "",
-        0,
-        list(range(len(plan.output_info))),
-    )
+    return native.Program(native.Backend.cpu(), plan)
 
 
 def _run(program, plan) -> None:

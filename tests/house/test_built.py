@@ -53,7 +53,7 @@ print(*sorted(set(sys.modules) - before))
 
 
 def test_a_first_answer_brings_little(tmp_path):
-    """What load and predict import beyond NumPy: json of the standard library, and the families of the model's ops."""
+    """What load and predict of a file without a plan import beyond NumPy: json, and the families of the model's ops."""
     b = Builder()
     (x,) = b.add("embedding", "e", b.input("x", None, dtype="int32"), input_dim=7, output_dim=4)
     (h,) = b.add("lstm", "l", x, units=3)

@@ -22,15 +22,7 @@ def _plan(op: str = "lstm"):
 
 
 def _program(backend, plan):
-    return native.Program(
-        backend,
-        plan,
-        [(i.axes(plan.symbols), i.dtype, i.timed, 1, i.fixed_steps, False) for i in plan.input_info],
-        [(o.axes(plan.symbols), o.dtype, o.per_step) for o in plan.output_info],
-        "",
-        0,
-        0,
-    )
+    return native.Program(backend, plan)
 
 
 def test_a_plugin_runs_whole_programs(dummy):

@@ -24,6 +24,7 @@ import rnnrt
 from rnnrt.backends import kernels_wanted, open_device
 from rnnrt.format.reader import read
 from rnnrt.format.writer import write
+from rnnrt.loading import planned
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
 
@@ -41,7 +42,8 @@ def write_model(path: Path, megabytes: float) -> None:
     layers = max(1, round(megabytes * 1e6 / (2 * 512 * 2048 * 4)))
     for k in range(layers):
         (h,) = b.add("lstm", f"lstm_{k}", h, units=512, return_sequences=k < layers - 1)
-    write(path, *b.done(h))
+    graph, weights = b.done(h)
+    write(path, graph, weights, tables=planned(graph, weights))
 
 
 def once(way: str, path: Path) -> float:
@@ -60,7 +62,7 @@ def once(way: str, path: Path) -> float:
     elif way == "load":
         kept = rnnrt.load(path)
     else:
-        kept = program.__init__(cpu, plan, [], [], kernels, True, 0, 0, 1)  # type: ignore[misc]
+        kept = program.__init__(cpu, plan, kernels)  # type: ignore[misc]
     seconds = perf_counter() - begin
     del kept
     return seconds

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from . import __version__
 from .backends import available
 from .native import _native as native
 
-__all__ = ["__version__", "devices", "info"]
-
-__version__ = "0.1.0"
+__all__ = ["devices", "info"]
 
 
 class Devices(list):
