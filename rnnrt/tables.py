@@ -53,7 +53,8 @@ class Tables(Record, frozen=False):
     and whether it stays as it is stored (16-bit weights are widened otherwise).
     shown: for each output the tensor whose shape callers see: the one that is written, or an alias of it.
     fixed: for each input the length of time that the file wrote, which binds ``predict``; None where it is free.
-    starts: for each input whether states start from it.
+    starts: for each input whether states start from it. steps: for each output whether a session's step leaves out its
+    axis 1, which is the time.
     streams: whether the model can be cut in time. bounded: a session's call of any length works in a fixed space.
     session: ``sequence`` or ``calls``. places: the layer path of each op.
     """
@@ -74,6 +75,7 @@ class Tables(Record, frozen=False):
     shown: np.ndarray
     fixed: list[int | None]
     starts: list[bool]
+    steps: list[bool]
     streams: bool
     bounded: bool
     session: str

@@ -27,6 +27,7 @@ _FIELDS: dict[str, type] = {
     "sources": list,
     "fixed": list,
     "starts": list,
+    "steps": list,
     "symbols": list,
     "places": list,
     "input_names": list,
@@ -89,7 +90,7 @@ def _check_fields(found: dict[str, Any], weights: Mapping[str, np.ndarray]) -> N
         (
             all(isinstance(s, str) for key in ("symbols", "places", "input_names") for s in found[key]),
             all(f is None or (type(f) is int and f >= 0) for f in found["fixed"]),
-            all(type(s) is bool for s in found["starts"]),
+            all(type(s) is bool for s in (*found["starts"], *found["steps"])),
             all(isinstance(s, list) and len(s) == 2 and type(s[1]) is bool for s in found["sources"]),
         )
     )

@@ -117,7 +117,8 @@ cdef class Program:
         cdef int i
         cdef int64_t n = 0
         cdef const int64_t *rows = <const int64_t *>_table(tables, "shown", [], &n)
-        if n != self.n_out or not len(tables.fixed) == len(tables.starts) == len(tables.input_names) == self.n_in:
+        if not n == len(tables.steps) == self.n_out or not (
+                len(tables.fixed) == len(tables.starts) == len(tables.input_names) == self.n_in):
             raise FormatError("the plan's inputs and outputs do not fit its tables")
         if not _numbers_each(tables.input_structure, self.n_in) or not _numbers_each(tables.output_structure, self.n_out):
             raise FormatError("the plan's structures do not name each input and output once")
@@ -129,6 +130,7 @@ cdef class Program:
             if not _shows(p, rows[i], p.outputs[i]):
                 raise FormatError(f"the plan's output {i} does not fit its tensor")
             _read_spec(&self.outputs[i], p, rows[i], 0, -1, False)
+            self.outputs[i].timed = tables.steps[i]
         self.steps_fit = self._steps_fit()
         self.hosts = dict(tables.hosts) or None
         taken = [i for i in range(self.n_in) if not self.inputs[i].state]
@@ -147,13 +149,14 @@ cdef class Program:
             if self.inputs[i].timed and (self.inputs[i].kind[1] != AXIS_SYMBOL or self.inputs[i].value[1] == 0):
                 return False
         for i in range(self.n_out):
-            if not self.outputs[i].timed or self.outputs[i].kind[1] == AXIS_SLOW:
+            if not self.outputs[i].timed:
                 continue
+            if self.outputs[i].rank < 2 or self.outputs[i].kind[1] != AXIS_SYMBOL:
+                return False
             bound = False
             for k in range(self.n_in):
-                bound = bound or (self.inputs[k].timed and self.inputs[k].kind[1] == AXIS_SYMBOL
-                                  and self.inputs[k].value[1] == self.outputs[i].value[1])
-            if self.outputs[i].kind[1] != AXIS_SYMBOL or not bound:
+                bound = bound or (self.inputs[k].timed and self.inputs[k].value[1] == self.outputs[i].value[1])
+            if not bound:
                 return False
         return True
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..ir.dims import DimLike, symbols_of
+from ..ir.dims import Dim, DimLike, symbols_of
 from ..ir.graph import Graph, Node
 from ..ir.narrow import NARROW_ROLES, scale_name
 from ..ir.ops import OPS
@@ -317,10 +317,16 @@ class _Lowering:
                     out[number[t]].append(name)
         return out
 
+    def per_step(self, t: str) -> bool:
+        """Whether axis 1 of a tensor is the time that a session walks."""
+        if self.stream.ok:
+            return self.stream.marks[t] == "step"
+        return self.timed[t] and isinstance(self.tensors[t].shape[1], Dim)
+
     def output_info(self) -> list[OutputInfo]:
         """What callers get."""
         return [
-            OutputInfo(name, self.tensors[t].dtype, self.tensors[t].shape, self.timed[t])
+            OutputInfo(name, self.tensors[t].dtype, self.tensors[t].shape, self.per_step(t))
             for name, t in zip(self.graph.output_names, self.graph.outputs)
         ]
 
@@ -365,7 +371,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
     for node in low.plan.nodes:
         low.lower_node(node, kinds)
     outputs, shown = low.outputs(kinds)
-    input_info = low.input_info()
+    input_info, output_info = low.input_info(), low.output_info()
     inputs = [
         [low.index[i.tensor], sum(1 << DTYPES.index(d) for d in info.accepts)]
         for i, info in zip(graph.inputs, input_info)
@@ -388,6 +394,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
         shown=_table(shown, "shown"),
         fixed=[i.fixed_steps for i in input_info],
         starts=[i.role == "state" for i in input_info],
+        steps=[o.per_step for o in output_info],
         streams=stream.ok,
         bounded=low.bounded(),
         session=graph.session,
@@ -398,7 +405,7 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
         output_structure=graph.output_structure,
         stream_message=stream.message,
         input_info=input_info,
-        output_info=low.output_info(),
+        output_info=output_info,
         state_info=low.states.info,
         state_targets=low.state_targets(),
         host_nodes=low.host_nodes,

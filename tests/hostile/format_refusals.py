@@ -348,6 +348,7 @@ CASES = {
         plan(lambda p: p["sources"].__setitem__(0, [["dense.kernel"], False])),
         plan(lambda p: p.__setitem__("fixed", [-1])),
         plan(lambda p: p.__setitem__("starts", [0])),
+        plan(lambda p: p.__setitem__("steps", [None])),
         plan(lambda p: p.__setitem__("places", [7])),
         plan(lambda p: p.__setitem__("symbols", "B")),
     ],

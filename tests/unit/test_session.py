@@ -272,3 +272,24 @@ def test_state_inputs_of_a_decoder():
     assert same_bits(s.run(x)[0], want[0])
     with pytest.raises(rnnrt.StateError, match="'h0' is given twice"):
         s.reset(initial_state={"decoder/h": h0, "h0": h0, "c0": c0})
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3), (3,), (1, 1, 3)])
+def test_a_step_keeps_axes_that_are_not_time(shape):
+    """What comes of a last output has no time axis, however it is turned."""
+    b = Builder()
+    (h,) = b.add("lstm", "lstm", b.input("x", None, 2), units=3)
+    (y,) = b.add("reshape", "turned", h, target_shape=shape)
+    model, x = model_of(*b.done(y)), np.random.default_rng(0).standard_normal((2, 4, 2)).astype("f4")
+    session, pool, out = model.session(2), model.pool(4), np.full((2, *shape), np.nan, "f4")
+    pool.open("a")
+    for t in range(4):
+        want = model.predict(x[:, : t + 1])
+        assert want.shape == (2, *shape)
+        np.testing.assert_array_equal(pool.step({"a": x[0, t]})["a"], want[0])
+        if t % 2:
+            session.step(x[:, t], out=out)
+            np.testing.assert_array_equal(out, want)
+        else:
+            np.testing.assert_array_equal(session.step(x[:, t]), want)
+    np.testing.assert_array_equal(model.session(2).run(x), model.predict(x))
