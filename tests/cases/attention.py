@@ -15,6 +15,15 @@ def _cross(name, layer, config, masks="", call=None, outputs="y", **options):
     return functional(f"attention/{name}", layers, outputs, *inputs, **options)
 
 
+def _behind(name, *layers):
+    """A masked input, a MultiHeadAttention over it, which deletes its mask in Keras 3, and layers behind both."""
+    first = [
+        Layer("Masking", {}, ("q",), "x"),
+        Layer("MultiHeadAttention", {"num_heads": 2, "key_dim": 4}, ("x", "x"), "a"),
+    ]
+    return functional(f"attention/behind_heads_{name}", [*first, *layers], "y", _MASKED_Q, batch=3, versions=(KERAS3,))
+
+
 _HEADS = {"num_heads": 3, "key_dim": 4}
 _SCORES = {"return_attention_scores": True}
 
@@ -57,6 +66,19 @@ CASES = [
         "pool",
         _Q,
     ),
+    _behind(
+        "blocks",
+        Layer("Add", {}, ("x", "a"), "sum"),
+        Layer("LayerNormalization", {}, ("sum",), "norm"),
+        Layer("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, ("norm", "norm"), "b"),
+        Layer("Add", {}, ("norm", "b"), "again"),
+        Layer("LSTM", {"units": 5, "return_sequences": True}, ("again",), "y"),
+    ),
+    _behind("gate", Layer("Add", {}, ("x", "a"), "sum"), Layer("Multiply", {}, ("sum", "a"), "y")),
+    _behind("maximum", Layer("Dense", {"units": 6}, ("a",), "d"), Layer("Maximum", {}, ("d", "a"), "y")),
+    _behind("minimum", Layer("Minimum", {}, ("x", "a"), "m"), Layer("GRU", {"units": 4}, ("m",), "y")),
+    _behind("dot", Layer("Attention", {}, ("a", "x"), "y")),
+    _behind("cross", Layer("MultiHeadAttention", {"num_heads": 2, "key_dim": 4}, ("a", "x"), "y")),
     *(
         sequential(f"attention/einsum_{name}", [Layer("EinsumDense", config)], Input(shape))
         for name, config, shape in (

@@ -123,8 +123,63 @@ def _attention_beside(tmp_path, *others):
     return write_keras(tmp_path / "m.keras", functional(layers, [["ids", 0, 0]], outputs), tree)
 
 
-def test_a_mask_that_keras3_deletes_under_a_reader_is_refused(tmp_path):
-    """MultiHeadAttention deletes it, Minimum reads it when it runs; Add has it from the node."""
-    assert rnnrt.check(_attention_beside(tmp_path, "Add")).ok
-    (refused,) = rnnrt.check(_attention_beside(tmp_path, "Minimum")).refused
-    assert "minimum" in refused.path and "attention and it read the mask of one tensor" in refused.reason
+@pytest.mark.parametrize("name", ["Add", "Minimum", "Multiply", "Concatenate"])
+def test_what_runs_behind_the_layer_that_deletes_a_mask_converts(tmp_path, name):
+    """Minimum and Multiply depend on it, and so find the mask of its output alone; Add and Concatenate read none."""
+    built = build(_attention_beside(tmp_path, name))
+    chosen = [n for n in built.graph.nodes if n.op in ("where", "apply_mask") and n.name == name.lower()]
+    assert len(chosen) == {"Minimum": 1, "Multiply": 1}.get(name, 0)
+
+
+def _gate(tmp_path, *dense):
+    """[x -> MultiHeadAttention, x -> these Dense layers] -> Multiply, x masked."""
+    shape = [None, 5, 4]
+    ids = input_layer("ids", (None, 5), 3, True, dtype="int32")
+    table = {"input_dim": 9, "output_dim": 4, "mask_zero": True}
+    layers = [ids, layer("Embedding", "embedding", 3, [node3(tensor3("ids", shape=[None, 5]))], **table)]
+    last, tree = "embedding", {"layers/embedding": arrays((9, 4))}
+    for k, name in enumerate(dense):
+        layers.append(layer("Dense", name, 3, [node3(tensor3(last, shape=shape))], units=4))
+        tree["layers/dense" + f"_{k}" * (k > 0)] = arrays((4, 4), (4,))
+        last = name
+    x = tensor3("embedding", shape=shape)
+    layers.append(layer("MultiHeadAttention", "attention", 3, [node3(x, x)], num_heads=1, key_dim=2, use_bias=True))
+    weights = dict(zip(("query", "key", "value"), [arrays((4, 1, 2), (1, 2))] * 3)) | {
+        "output": arrays((1, 2, 4), (4,))
+    }
+    tree |= {f"layers/multi_head_attention/{name}_dense": a for name, a in weights.items()}
+    both = [tensor3(last, shape=shape), tensor3("attention", shape=shape)]
+    layers.append(layer("Multiply", "gate", 3, [node3(both)]))
+    return write_keras(tmp_path / "m.keras", functional(layers, [["ids", 0, 0]], [["gate", 0, 0]]), tree)
+
+
+@pytest.mark.parametrize("dense", [("one",), ("one", "two", "three")])
+def test_a_mask_that_keras3_may_delete_under_a_reader_is_refused(tmp_path, dense):
+    """Which of Dense and MultiHeadAttention runs first is Keras's order, and tells whether there is still a mask."""
+    (refused,) = rnnrt.check(_gate(tmp_path, *dense)).refused
+    assert refused.path == "gate" and "attention and it use the mask of one tensor" in refused.reason
+    assert rnnrt.check(_gate(tmp_path)).ok
+
+
+def test_a_mask_that_was_read_and_may_be_gone_by_then_is_refused(tmp_path):
+    """As above, with the reader before its MultiHeadAttention in the file."""
+    shape = [None, 5, 4]
+    ids = input_layer("ids", (None, 5), 3, True, dtype="int32")
+    table = {"input_dim": 9, "output_dim": 4, "mask_zero": True}
+    x, d = tensor3("embedding", shape=shape), tensor3("dense", shape=shape)
+    layers = [
+        ids,
+        layer("Embedding", "embedding", 3, [node3(tensor3("ids", shape=[None, 5]))], **table),
+        layer("Dense", "dense", 3, [node3(x)], units=4),
+        layer("Maximum", "most", 3, [node3([d, d])]),
+        layer("MultiHeadAttention", "attention", 3, [node3(x, x)], num_heads=1, key_dim=2, use_bias=True),
+    ]
+    outputs = [["most", 0, 0], ["attention", 0, 0]]
+    weights = dict(zip(("query", "key", "value"), [arrays((4, 1, 2), (1, 2))] * 3)) | {
+        "output": arrays((1, 2, 4), (4,))
+    }
+    tree = {"layers/embedding": arrays((9, 4)), "layers/dense": arrays((4, 4), (4,))}
+    tree |= {f"layers/multi_head_attention/{name}_dense": a for name, a in weights.items()}
+    path = write_keras(tmp_path / "m.keras", functional(layers, [["ids", 0, 0]], outputs), tree)
+    (refused,) = rnnrt.check(path).refused
+    assert refused.path == "attention" and "most and it use the mask of one tensor" in refused.reason

@@ -21,6 +21,7 @@ from .options import check_options, note_ignored
 from .policies import dtype_name, keras_dtype
 from .spec import ALL, LayerSpec, ModelSpec, TensorRef, map_structure, refs
 from .weights import Layout, Leaf, Part
+from .worn import WornMasks
 
 __all__ = ["GraphBuilder", "InputTensor", "flatten"]
 
@@ -52,8 +53,7 @@ class GraphBuilder:
 
     refused: (layer path, class, error) of each layer that does not convert; the walk goes on behind them,
     so that all are found. labels: what a tensor is beside its layer's output (``h``, ``c``). shapes: of the outputs
-    of each layer by path. mask_readers: layers that read a tensor's mask when Keras 3 runs them, by tensor; see
-    :func:`~.masks.reads_mask`.
+    of each layer by path. worn: which masks Keras 3 finds on tensors when it runs the model.
     """
 
     tensors: dict[str, TensorSpec] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class GraphBuilder:
     ignored: dict[str, list[str]] = field(default_factory=dict)
     shapes: dict[str, list[Shape]] = field(default_factory=dict)
     mask_ops: dict[tuple, str] = field(default_factory=dict)
-    mask_readers: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    worn: WornMasks = field(default_factory=WornMasks)
     backend: str = ""
     _ids: dict[str, int] = field(default_factory=dict)
     _calls: int = 0
@@ -115,6 +115,8 @@ class GraphBuilder:
             self.tensors[name] = TensorSpec(name, shape, dtype)
         object.__setattr__(node, "outputs", tuple(names))
         self.nodes.append(node)
+        if behind := self.worn.behind_of(Graph.reads(node)):
+            self.worn.behind.update(dict.fromkeys(names, behind))
         if attrs.get("stateful"):
             self.stateful.append(call.path)
         return [Value(n) for n in names]
@@ -351,6 +353,8 @@ class GraphBuilder:
         passes = entry.mask == "pass" or (entry.mask == "pass_keras3" and spec.generation >= 3)
         if passes and call.inputs and call.inputs[0].mask is not None:
             out = [Value(v.tensor, call.inputs[0].mask, v.dtype) for v in out]
+        if spec.generation >= 3:
+            self.worn.made(call, out, passes)
         return out
 
     def _in_keras(self, call: LayerCall, value: Value) -> Value:

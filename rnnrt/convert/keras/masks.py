@@ -12,7 +12,7 @@ from typing import Any
 from .call import LayerCall, Value
 from .joining import agree_axes
 
-__all__ = ["join_masks", "mask_of", "mask_op", "merged_mask", "rank_of", "reduced_mask", "reads_mask", "with_masks"]
+__all__ = ["join_masks", "mask_of", "mask_op", "merged_mask", "rank_of", "reduced_mask", "with_masks"]
 
 
 def mask_op(c: LayerCall, op: str, inputs: Sequence[str], **attrs: Any) -> str:
@@ -83,24 +83,6 @@ def merged_mask(c: LayerCall, values: Sequence[Value], axis: int = -1) -> str | 
     if modern:
         return join_masks(c, "logical_or", have) if len(have) == len(masks) else None
     return join_masks(c, "logical_and", have)
-
-
-def reads_mask(c: LayerCall, value: Value, takes: bool = False) -> None:
-    """Note a layer that reads a tensor's mask not from its node but from the tensor, when Keras 3 runs it.
-
-    takes: a MultiHeadAttention, which deletes it there: whoever reads it behind that finds none, and which one comes
-    first is a matter of Keras's order. Raises UnsupportedLayerError where two layers meet so.
-    """
-    if c.spec.generation <= 2 or value.mask is None or value.tensor is None:
-        return
-    readers = c.builder.mask_readers.setdefault(value.tensor, [])
-    other = next((path for path, kind in readers if path != c.path and (takes or kind == "takes")), "")
-    if other:
-        raise c.refuse(
-            f"{other} and it read the mask of one tensor, and Keras 3's MultiHeadAttention deletes it for the other",
-            "give one of them the tensor without its mask, as x + 0.0 has none",
-        )
-    readers.append((c.path, "takes" if takes else "reads"))
 
 
 def with_masks(c: LayerCall, values: Sequence[Any], given: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..dims import evaluate, mul, numel, symbols_of
+from ..dims import evaluate, format_shape, mul, numel, symbols_of
 from .spec import Attr, OpSpec, ShapeMismatch, register
 
 
@@ -30,7 +30,7 @@ def _reshape_infer(attrs, inputs):
         if -1 in target and len(free) == 1 and known and rest % known == 0:
             out = tuple(mul(free[0], rest // known) if d == -1 else d for d in target)
             return [((x.shape[0], *out), x.dtype)]
-        raise ShapeMismatch(f"cannot reshape {x.shape[1:]} to {target} with a free length")
+        raise ShapeMismatch(f"cannot reshape {format_shape(x.shape[1:])} to {target} with a free length")
     n = evaluate(total, {})
     if -1 in target:
         if known == 0 or n % known:

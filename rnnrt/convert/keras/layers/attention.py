@@ -8,8 +8,9 @@ from typing import Any
 from ....errors import ConversionError
 from ..activations import rounded
 from ..call import LayerCall, Value
-from ..masks import join_masks, reads_mask
+from ..masks import join_masks
 from ..weights import Part, attention_parts
+from ..worn import worn
 from .registry import layer
 
 
@@ -34,14 +35,15 @@ def _call_flag(c: LayerCall, name: str) -> bool:
 
 def _attend(c: LayerCall, score: str, weights: dict[str, str]) -> list[Value]:
     q, v, k = _three(c)
-    masks = [Value(m) for m in (c.inputs[1].mask, c.inputs[0].mask) if m is not None]
+    of_query, of_value = (x.mask for x in worn(c, c.inputs[:2]))
+    masks = [Value(m) for m in (of_value, of_query) if m is not None]
     attrs = {
         "score": score,
         "use_scale": "scale" in weights,
         "causal": _call_flag(c, "use_causal_mask") or c.flag("causal"),
-        "value_mask": c.inputs[1].mask is not None,
-        "query_mask": c.inputs[0].mask is not None,
-        "query_mask_zeroes": c.inputs[0].mask is not None,
+        "value_mask": of_value is not None,
+        "query_mask": of_query is not None,
+        "query_mask_zeroes": of_query is not None,
         "return_scores": _call_flag(c, "return_attention_scores"),
     }
     out = c.emit("attention", [q, v, k, *masks], attrs, weights)
@@ -128,8 +130,6 @@ def multi_head_attention(c: LayerCall) -> list[Value]:
     for name, n in (("query", width), ("value", wide), ("key", width)):
         x = _project(c, name, values[name], 1, (heads, n), bias)
         inner.append(c.emit("reshape", [x], {"target_shape": (-1, heads * n)})[0])
-    for x in given.values():
-        reads_mask(c, x, takes=True)
     scores = _call_flag(c, "return_attention_scores")
     masks, attrs = _masks(c, given, isinstance(key, Value))
     attrs |= {
@@ -153,13 +153,16 @@ def _masked(c: LayerCall, scores: bool) -> str:
 
 
 def _masks(c: LayerCall, given: dict[str, Value], has_key: bool) -> tuple[list[Value], dict[str, Any]]:
-    """The mask inputs of the op and their flags: those of the tensors, or those that the call names."""
+    """The mask inputs of the op and their flags: those of the tensors, or those that the call names. Keras 3 takes
+    that of the query from the tensor all the same."""
     own = {}
-    for name, value in given.items():
+    for name, found in zip(given, worn(c, list(given.values()), takes=True)):
         named = c.kwargs.get(f"{name}_mask")
-        own[name] = named.tensor if isinstance(named, Value) else value.mask
-        if isinstance(named, Value) and c.tensor(named).dtype != "bool":
-            own[name] = c.emit("cast", [named], {"dtype": "bool"})[0].tensor
+        own[name] = found.mask
+        if isinstance(named, Value) and not (c.spec.generation >= 3 and name == "query"):
+            own[name] = named.tensor
+            if c.tensor(named).dtype != "bool":
+                own[name] = c.emit("cast", [named], {"dtype": "bool"})[0].tensor
     of_values = [m for m in (own["value"], own["key"] if has_key else None) if m is not None]
     masks = [Value(join_masks(c, "logical_and", of_values))] if of_values else []
     masks += [Value(own["query"])] if own["query"] is not None else []

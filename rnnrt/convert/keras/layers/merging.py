@@ -6,7 +6,8 @@ from typing import Any
 
 from ..call import LayerCall, Value
 from ..joining import agree, agree_axes, expand, ones_inserted, same_dtype
-from ..masks import join_masks, merged_mask, reads_mask
+from ..masks import join_masks, merged_mask
+from ..worn import worn
 from .registry import layer
 
 _EPSILON = 1e-7
@@ -66,15 +67,18 @@ def multiply(c: LayerCall) -> list[Value]:
     values = _aligned(c, _inputs(c))
     if c.spec.generation <= 2 or not any(v.mask for v in values):
         return _merge(c, "multiply", values)
-    for v in c.inputs:
-        reads_mask(c, v)
+    values = _worn(c, values)
     values = [_put(c, v, v.mask, 1.0) if v.mask else v for v in values]
     out = _merge(c, "multiply", values)[0]
     masks = [v.mask for v in values if v.mask]
     if len(masks) == len(values):
-        both = join_masks(c, "logical_or", masks)
-        out = Value(_put(c, out, both, 0.0).tensor, both)
+        out = Value(_put(c, out, join_masks(c, "logical_or", masks), 0.0).tensor, out.mask)
     return [out]
+
+
+def _worn(c: LayerCall, values: list[Value]) -> list[Value]:
+    """The values with the masks that Keras 3 finds on the inputs."""
+    return [Value(v.tensor, found.mask, v.dtype) for v, found in zip(values, worn(c, c.inputs))]
 
 
 def _extreme(c: LayerCall, op: str) -> list[Value]:
@@ -82,9 +86,7 @@ def _extreme(c: LayerCall, op: str) -> list[Value]:
     values = _aligned(c, _inputs(c))
     if c.spec.generation <= 2 or not any(v.mask for v in values) or len(values) == 1:
         return _merge(c, op, values)
-    for v in c.inputs:
-        reads_mask(c, v)
-    mask = merged_mask(c, c.inputs)
+    values = _worn(c, values)
     out, known = values[0], values[0].mask
     for x in values[1:]:
         own = x.mask
@@ -94,7 +96,7 @@ def _extreme(c: LayerCall, op: str) -> list[Value]:
             out = _choose(c, known, out, x)
         known = join_masks(c, "logical_or", [known, own]) if known and own else None
         out = c.emit(op, [out, x])[0]
-    return [Value(out.tensor, known or mask)]
+    return [Value(out.tensor, merged_mask(c, c.inputs))]
 
 
 def _choose(c: LayerCall, mask: str, x: Value, other: Value) -> Value:
