@@ -156,7 +156,8 @@ static int64_t TYPED(own_layout)(const TYPED(made) *made, int64_t batch, int64_t
     /* rows of a table are gathered for one step, a single one is read where it lies */
     l->hoist = made->table ? batch > 1 : TYPED(hoist_steps)(steps, batch, made->sizes.z_width, made->sizes.packed_bytes);
     l->z = 0;
-    l->cell = rnnrt_round64(l->hoist * batch * made->sizes.z_width * (int64_t)sizeof(REAL));
+    int64_t rows = l->hoist ? l->hoist * batch : made->table != NULL; /* one that is being made */
+    l->cell = rnnrt_round64(rows * made->sizes.z_width * (int64_t)sizeof(REAL));
     return l->cell + rnnrt_round64(TABLE(made->k)->cell_scratch_bytes(&made->cell, batch));
 }
 
