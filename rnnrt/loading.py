@@ -121,6 +121,7 @@ def load(
             raise FormatError(f"{name}: the file carries no proof to verify")
         from .format.replay import replay
 
+        file.check_tables(model.plan)
         result = replay(model, file.proof, file.graph)
         if not result.ok:
             bad = result.failures[0]

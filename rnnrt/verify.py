@@ -58,6 +58,7 @@ def verify(path: str | os.PathLike[str], keras: str | os.PathLike[str] | None = 
         return _against_keras(name, model, os.fsdecode(os.fspath(keras)))
     if model.file.proof is None:
         raise FormatError(f"{name}: the file carries no proof")
+    model.file.check_tables(model.plan)
     result = replay(model, model.file.proof, model.graph)
     checks = [
         {"run": r.run, "output": r.output, "error": r.error, "tolerance": r.tolerance, "ok": r.ok}

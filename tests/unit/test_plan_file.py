@@ -148,8 +148,19 @@ def test_a_plan_that_lies_is_found_when_the_graph_is_read(kept, tmp_path):
     path = _lie(kept[0], tmp_path / "lie.rnnrt", lambda plan: plan.update(fixed=[None]))
     model = rnnrt.load(path)
     model.predict(IDS)
-    with pytest.raises(FormatError, match=r"lie\.rnnrt: rnnrt\.plan: not the plan of the graph.*\[F30\]"):
-        model.summary()
+    for ask in (model.summary, lambda: model.pool(4)):
+        with pytest.raises(FormatError, match=r"lie\.rnnrt: rnnrt\.plan: not the plan of the graph.*\[F30\]"):
+            ask()
+
+
+def test_verify_compares_the_plan_too(tmp_path):
+    graph = lstm_graph()
+    weights = weights_of(graph)
+    write(tmp_path / "m.rnnrt", graph, weights, proof=proof_of(graph), tables=planned(graph, weights))
+    path = _lie(tmp_path / "m.rnnrt", tmp_path / "lie.rnnrt", lambda plan: plan.update(fixed=[9]))
+    for ask in (lambda: rnnrt.verify(path), lambda: rnnrt.load(path, verify=True)):
+        with pytest.raises(FormatError, match=r"\[F30\]"):
+            ask()
 
 
 @pytest.mark.parametrize(
