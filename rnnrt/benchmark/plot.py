@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import BackendError
 from .work import SIZES
 
-__all__ = ["figure_class", "plot"]
+__all__ = ["check_target", "figure_class", "plot"]
 
 
 def figure_class() -> Any:
@@ -18,6 +18,15 @@ def figure_class() -> Any:
     except ImportError:
         raise BackendError("--plot needs matplotlib: pip install rnnrt[plot]") from None
     return Figure
+
+
+def check_target(path: str) -> None:
+    """BackendError where :func:`plot` could not write this file."""
+    kinds = figure_class()().canvas.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in kinds:
+        raise BackendError(f"{path}: a picture has one of the suffixes {', '.join('.' + k for k in kinds)}")
+    if not Path(path).absolute().parent.is_dir():
+        raise BackendError(f"{path}: there is no such folder")
 
 
 def plot(result: dict[str, Any], path: str) -> None:
@@ -37,7 +46,7 @@ def plot(result: dict[str, Any], path: str) -> None:
     try:
         figure.savefig(path)
     except (ValueError, OSError) as e:
-        raise BackendError(f"{path}: {e}") from None
+        raise BackendError(f"{path}: {getattr(e, 'strerror', None) or e}") from None
 
 
 def _by_batch(result: dict[str, Any], latency: Any, throughput: Any) -> None:
@@ -55,11 +64,22 @@ def _by_batch(result: dict[str, Any], latency: Any, throughput: Any) -> None:
             throughput.plot(at, rates, "s--", color=f"C{k}", label=peer["peer"])
     for axes, label in ((latency, "microseconds a call"), (throughput, "timesteps a second")):
         axes.set(xscale="log", yscale="log", xlabel="batch", ylabel=label, xticks=batches, xticklabels=batches)
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
+        axes.xaxis.minorticks_off()
+        _ticks(axes.yaxis, [*axes.get_ylim()])
+        axes.grid(alpha=0.3, which="both")
         axes.legend()
     latency.set_title(f"predict of {result['steps']} steps")
     throughput.set_title("throughput")
+
+
+def _ticks(axis: Any, limits: list[float]) -> None:
+    """Numbers at 1, 2 and 5 of each decade, or at several places where the range is narrower than that."""
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+    wide = limits[1] > 5 * limits[0]
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _roofline(result: dict[str, Any], axes: Any) -> None:
@@ -72,6 +92,10 @@ def _roofline(result: dict[str, Any], axes: Any) -> None:
     intensities = [r["flops"] / r["bytes"] for _, r, _ in points] or [1.0]
     low, high = min(intensities) / 4, max(*intensities, peak / min(ceilings["read"])) * 4
     drawn: set[float] = set()
+    if any(r.get("int8_flops") for _, r, _ in points) and ceilings["int8"] > peak:
+        axes.axhline(peak, color="0.6", lw=1, ls="--")
+        axes.annotate("float", (high, peak), fontsize=7, color="0.4", va="bottom", ha="right")
+        peak = ceilings["int8"]
     for size, read in zip(SIZES, ceilings["read"]):
         if any(abs(read / other - 1) < 0.15 for other in drawn):
             continue

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..calls import bind_inputs, make_outputs
 from .timing import inputs
-from .work import Ceilings, layers_of, total, works
+from .work import Ceilings, layers_of, weights_nbytes, works
 
 __all__ = ["LayerTime", "profile"]
 
@@ -44,7 +44,7 @@ def profile(model: Any, batch: int, steps: int, seconds: float, ceilings: Ceilin
         spent.append(model.profile_arrays(arrays, values, filled))
     by_op = np.median(np.stack(spent[1:]), axis=0) * 1e-9
     parts = works(model, batch, steps)
-    set_ = total(works(model, 1, 1)).nbytes
+    set_ = weights_nbytes(model)
     whole = float(by_op.sum()) or 1.0
     out = []
     for work, ops in layers_of(parts):

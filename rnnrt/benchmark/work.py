@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..native import _native as native
 
-__all__ = ["Ceilings", "Work", "layers_of", "total", "works"]
+__all__ = ["Ceilings", "Work", "layers_of", "total", "weights_nbytes", "works"]
 
 SIZES = [1 << 15, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26]  # bytes, from the first cache to memory
 _GATED = ("lstm", "gru", "simple_rnn")
@@ -21,27 +21,40 @@ class Work:
     """Of one op, or a whole call: the layer's path, the op's kind, its flops and bytes.
 
     A multiply-add is two flops, functions of single elements are none. nbytes: of the weights that it reads, each
-    once, but those of a recurrence once for each step.
+    once, but those of a recurrence once for each step. int8: the flops among them by weights of int8.
     """
 
     place: str
     kind: str
     flops: float
     nbytes: float
+    int8: float = 0.0
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Of one core under a kernel table, measured: flops a second; bytes a second read of buffers of :data:`SIZES`."""
+    """Of one core under a kernel table, measured: flops a second; bytes a second read of buffers of :data:`SIZES`.
+
+    int8: flops a second by weights of int8; as flops where the table has no vectors for them.
+    """
 
     flops: float
     read: tuple[float, ...]
+    int8: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.int8:
+            object.__setattr__(self, "int8", self.flops)
 
     @classmethod
     def measure(cls, kernels: str) -> Ceilings:
         """Takes some 0.2 s. Other load only lowers the figures."""
-        flops, read = native.ceilings(kernels, SIZES)
-        return cls(flops, tuple(read))
+        flops, int8, read = native.ceilings(kernels, SIZES)
+        return cls(flops, tuple(read), int8)
+
+    def arithmetic(self, work: Work) -> float:
+        """Seconds of the multiply-adds alone."""
+        return (work.flops - work.int8) / self.flops + work.int8 / self.int8
 
     def read_at(self, nbytes: float) -> float:
         """Bytes a second where the working set has this size: that of the next larger buffer."""
@@ -49,7 +62,7 @@ class Ceilings:
 
     def floor(self, work: Work, working_set: float) -> float:
         """Seconds: arithmetic, or each weight read once in order from where it lies, whichever takes longer."""
-        return max(work.flops / self.flops, work.nbytes / self.read_at(working_set))
+        return max(self.arithmetic(work), work.nbytes / self.read_at(working_set))
 
 
 def works(model: Any, batch: int, steps: int) -> list[Work]:
@@ -58,12 +71,27 @@ def works(model: Any, batch: int, steps: int) -> list[Work]:
     lengths = dict(model._lengths(batch, steps))
     dims = _evaluate(plan.dims, [lengths[s] for s in plan.symbols])
     names = {number: name for name, number in native.op_kinds().items()}
-    return [_work(plan, dims, op, names[op[0]], place) for op, place in zip(plan.ops.tolist(), plan.places)]
+    found = [_work(plan, dims, op, names[op[0]], place) for op, place in zip(plan.ops.tolist(), plan.places)]
+    return [replace(w, int8=w.flops) if _int8(plan, op) else w for w, op in zip(found, plan.ops.tolist())]
+
+
+def weights_nbytes(model: Any) -> float:
+    """The bytes that a stream's steps read again and again: all weights, of a table one row."""
+    plan = model.plan
+    names = {number: name for name, number in native.op_kinds().items()}
+    used = {w: names[op[0]] for op in plan.ops.tolist() for w in plan.refs[op[8] : op[8] + op[9]].tolist() if w >= 0}
+    rows = ((plan.weights[w].tolist(), kind) for w, kind in used.items())
+    return sum(_ITEM[w[0]] * math.prod(w[3 if kind == "embedding" else 2 : 2 + w[1]]) for w, kind in rows)
+
+
+def _int8(plan: Any, op: list[int]) -> bool:
+    """Whether an op multiplies by weights of int8."""
+    return any(w >= 0 and plan.weights[w][0] == _INT8 for w in plan.refs[op[8] : op[8] + op[9]].tolist())
 
 
 def total(parts: list[Work]) -> Work:
     """All of a call."""
-    return Work("", "", sum(w.flops for w in parts), sum(w.nbytes for w in parts))
+    return Work("", "", *(sum(getattr(w, name) for w in parts) for name in ("flops", "nbytes", "int8")))
 
 
 def layers_of(parts: list[Work]) -> list[tuple[Work, list[int]]]:
@@ -75,7 +103,7 @@ def layers_of(parts: list[Work]) -> list[tuple[Work, list[int]]]:
     for place, ops in found.items():
         whole = total([parts[k] for k in ops])
         heaviest = max(ops, key=lambda k: parts[k].flops)
-        out.append((Work(place, parts[heaviest].kind, whole.flops, whole.nbytes), ops))
+        out.append((replace(whole, place=place, kind=parts[heaviest].kind), ops))
     return out
 
 
@@ -124,4 +152,5 @@ def _work(plan: Any, dims: list[int], op: list[int], kind: str, place: str) -> W
     return Work(place, kind, 0.0, sum(nbytes))
 
 
+_INT8 = 4  # rnnrt_dtype
 _ITEM = (4, 8, 2, 2, 1, 4, 8, 1)  # bytes of rnnrt_dtype

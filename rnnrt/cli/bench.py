@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--steps",
-        type=int,
+        type=_positive,
         metavar="T",
         help="timesteps of a sequence (default: as the model says, else 100)",
     )
@@ -44,29 +44,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=lambda text: [t.strip() for t in text.split(",") if t.strip()],
         default=[],
         metavar="PEER,..",
-        help="time these too, turn by turn, where installed: onnxruntime, openvino, torch, keras (for a Keras file)",
+        help="time these too, on one thread, turn by turn, where installed: onnxruntime, openvino, torch, keras (for a "
+        "Keras file)",
     )
     parser.add_argument(
         "--plot", metavar="FILE", help="draw latency, throughput and roofline (.svg; needs rnnrt[plot])"
     )
 
 
+def _positive(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text!r}")
+    return int(text)
+
+
 def _sizes(text: str) -> list[int]:
-    sizes = [int(t) for t in text.split(",")]
-    if min(sizes) < 1:
-        raise argparse.ArgumentTypeError("batch sizes must be 1 or more")
-    return sizes
+    """``8,1,64`` -> [1, 8, 64]."""
+    return sorted({_positive(t) for t in text.split(",")})
 
 
 def run(args: argparse.Namespace) -> int:
+    if not 0 < args.seconds < 3600:
+        raise Failure("--seconds must be above 0 and below 3600")
     if args.plot:
-        from ..benchmark.plot import figure_class, plot
+        from ..benchmark.plot import check_target, plot
 
-        figure_class()  # before minutes of measuring
+        check_target(args.plot)  # before minutes of measuring
     model = load_model(args)
     steps = args.steps or _steps_of(model)
-    if steps < 1 or not 0 < args.seconds < 3600:
-        raise Failure("--steps must be 1 or more, --seconds above 0")
     facts = model.describe()
     result: dict[str, Any] = {
         "model": str(args.model),
@@ -86,12 +91,12 @@ def run(args: argparse.Namespace) -> int:
 
         source = None if Path(args.model).suffix == ".rnnrt" else str(args.model)
         result["compare"] = compare(model, source, args.compare, args.batch, steps, args.seconds)
-    if args.plot:
-        plot(result, args.plot)
     if args.json:
         say_json(result)
     else:
         say(report(result))
+    if args.plot:  # last: the figures are told, whatever becomes of the picture
+        plot(result, args.plot)
     return 0
 
 
@@ -146,7 +151,7 @@ def _put_machine(result: dict[str, Any], model: Any, steps: int, seconds: float)
     from ..benchmark.work import Ceilings
 
     ceilings = Ceilings.measure(model.kernels)
-    result["ceilings"] = {"flops": ceilings.flops, "read": list(ceilings.read)}
+    result["ceilings"] = {"flops": ceilings.flops, "int8": ceilings.int8, "read": list(ceilings.read)}
     if "refused" not in result["step"]:
         _put_work(result["step"], model, ceilings, 1, 1)
     for row in result["predict"]:
@@ -160,12 +165,12 @@ def _put_machine(result: dict[str, Any], model: Any, steps: int, seconds: float)
 
 def _put_work(row: dict[str, Any], model: Any, ceilings: Any, batch: int, steps: int) -> None:
     """What the call does, and its shares of what this machine could."""
-    from ..benchmark.work import total, works
+    from ..benchmark.work import total, weights_nbytes, works
 
-    work, set_ = total(works(model, batch, steps)), total(works(model, 1, 1)).nbytes
-    row["flops"], row["bytes"] = work.flops, work.nbytes
-    row["of_fma"] = work.flops / row["p50"] / ceilings.flops
-    row["of_read"] = work.nbytes / row["p50"] / ceilings.read_at(set_)
+    work = total(works(model, batch, steps))
+    row["flops"], row["int8_flops"], row["bytes"] = work.flops, work.int8, work.nbytes
+    row["of_fma"] = ceilings.arithmetic(work) / row["p50"]
+    row["of_read"] = work.nbytes / row["p50"] / ceilings.read_at(weights_nbytes(model))
 
 
 def report(result: dict[str, Any]) -> str:
@@ -181,7 +186,11 @@ def report(result: dict[str, Any]) -> str:
     lines = [shorten_path(result["model"], columns), f"{where}, {result['cpu']}"]
     if on_cpu:
         flops, read = result["ceilings"]["flops"], result["ceilings"]["read"]
-        lines.append(f"one core: {_si(flops)}flop/s of fma, reads {_si(read[1])}B/s (256 KB), {_si(read[3])}B/s (4 MB)")
+        narrow = any(r.get("int8_flops") for r in (result["step"], *result["predict"]))
+        int8 = f"{_si(result['ceilings']['int8'])}flop/s of int8, " if narrow else ""
+        lines.append(
+            f"one core: {_si(flops)}flop/s of fma, {int8}reads {_si(read[1])}B/s (256 KB), {_si(read[3])}B/s (4 MB)"
+        )
     step = result["step"]
     rows = []
     if "refused" in step:
@@ -200,7 +209,7 @@ def report(result: dict[str, Any]) -> str:
         lines.append(f"layers of predict, batch {part['batch']}:")
         lines.append(_layer_table(part["layers"], columns))
     if "compare" in result:
-        lines.append("peers, turn by turn (ratio above 1: rnnrt is faster):")
+        lines.append("peers, on one thread, turn by turn (ratio above 1: rnnrt is faster):")
         lines.append(_peer_table(result["compare"], columns))
     return "\n".join(lines)
 

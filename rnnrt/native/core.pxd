@@ -180,7 +180,7 @@ cdef extern from "include/rnnrt.h" nogil:
     int rnnrt_kernel_force(const char *)
     int rnnrt_crc32(const void *, size_t, uint32_t *)
     const char *rnnrt_cpu_features()
-    int32_t rnnrt_ceilings(const char *, double *, int, const int64_t *, double *)
+    int32_t rnnrt_ceilings(const char *, double *, double *, int, const int64_t *, double *)
     void rnnrt_blas_install(void *, void *)
     int rnnrt_blas_installed()
     int64_t rnnrt_allocations()

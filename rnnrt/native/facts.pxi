@@ -59,11 +59,11 @@ def cpu_features():
 
 
 def ceilings(kernels, sizes):
-    """(flops a second, [bytes a second read of a buffer of each size]) of one core, measured now.
+    """(flops a second, those of int8 weights or 0, [bytes a second read of a buffer of each size]) of one core, now.
 
     sizes: bytes, multiples of 256. Takes some 20 ms each. BackendError where the table cannot run here.
     """
-    cdef double flops = 0
+    cdef double flops = 0, int8 = 0
     cdef int64_t bytes_[MAX_IO]
     cdef double read[MAX_IO]
     cdef int i, n = len(sizes)
@@ -75,10 +75,10 @@ def ceilings(kernels, sizes):
     for i in range(n):
         bytes_[i] = sizes[i]
     with nogil:
-        rc = rnnrt_ceilings(text, &flops, n, bytes_, read)
+        rc = rnnrt_ceilings(text, &flops, &int8, n, bytes_, read)
     if rc:
         raise BackendError(f"no ceilings of {kernels!r} for these sizes here (status {rc})")
-    return flops, [read[i] for i in range(n)]
+    return flops, int8, [read[i] for i in range(n)]
 
 
 def crc32(data, uint32_t value=0):

@@ -11,6 +11,8 @@ cdef object _fault(rnnrt_error *err, object tables, str backend, str device):
     if err.code == RNNRT_EIDNAN:
         return ShapeError(f"{_id_place(err, tables)}an id is not a number (NaN), {at}{_id_range(err, tables)}")
     if err.code == RNNRT_ESHAPE:
+        if err.a < 0:
+            return ShapeError(f"{at}the input is too short: an output would have the length {err.a}")
         return ShapeError(f"{at}sizes do not fit: got {err.a}, expected {err.b}")
     if err.code == RNNRT_ENOMEM:
         return MemoryError(f"rnnrt needs {err.a} bytes of workspace" + (f" on {device}" if device else ""))

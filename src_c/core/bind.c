@@ -42,6 +42,19 @@ void rnnrt_workspace_free(rnnrt_workspace *ws)
 /* No length is larger: sums and roundings of lengths need no check. */
 #define LONGEST ((int64_t)1 << 52)
 
+/* The first op with an output that is so long; -1: none. */
+static int32_t maker(const rnnrt_plan *p, int64_t dim)
+{
+    for (int32_t i = 0; i < p->n_ops; i++)
+        for (int64_t k = 0; k < p->ops[i].n_out; k++) {
+            const rnnrt_plan_tensor *t = &p->tensors[p->refs[p->ops[i].out + k]];
+            for (int64_t axis = 0; axis < t->rank; axis++)
+                if (t->dims[axis] == dim)
+                    return i;
+        }
+    return -1;
+}
+
 static int32_t evaluate(const rnnrt_plan *p, const int64_t *symbols, int64_t *dims, rnnrt_error *err)
 {
     for (int64_t i = 0; i < p->n_dims; i++) {
@@ -59,7 +72,7 @@ static int32_t evaluate(const rnnrt_plan *p, const int64_t *symbols, int64_t *di
         case RNNRT_DIM_ADD: bad = __builtin_add_overflow(dims[d->a], dims[d->b], &v); break;
         }
         if (bad || v < 0 || v > LONGEST)
-            return rnnrt_fail(err, RNNRT_ESHAPE, -1, v, i);
+            return rnnrt_fail(err, RNNRT_ESHAPE, maker(p, i), v, v < 0 ? 0 : LONGEST);
         dims[i] = v;
     }
     return RNNRT_OK;

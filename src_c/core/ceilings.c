@@ -19,7 +19,7 @@ static double now(void)
 
 static double best_fma(const rnnrt_kernels *k)
 {
-    float sink[RNNRT_CEILING_SINK];
+    float sink[RNNRT_CEILING_SINK] = {0};
     int64_t rounds = 1 << 12;
     double best = 0;
     for (int i = 0; i < TRIES; i++) {
@@ -50,7 +50,7 @@ static double best_read(const rnnrt_kernels *k, const float *buffer, int64_t byt
     return best;
 }
 
-int32_t rnnrt_ceilings(const char *kernels, double *flops, int n, const int64_t *bytes, double *read)
+int32_t rnnrt_ceilings(const char *kernels, double *flops, double *int8, int n, const int64_t *bytes, double *read)
 {
     const rnnrt_kernels *k = rnnrt_kernel_table(kernels);
     int64_t most = 0;
@@ -68,6 +68,7 @@ int32_t rnnrt_ceilings(const char *kernels, double *flops, int n, const int64_t 
         memset(buffer, 0, (size_t)most);
     rnnrt_fpenv env = rnnrt_fpenv_enter();
     *flops = best_fma(k);
+    *int8 = k->int8 && k->int8->ceiling_fma ? best_fma(k->int8) : 0;
     for (int i = 0; i < n; i++)
         read[i] = best_read(k, buffer, bytes[i]);
     rnnrt_fpenv_leave(env);

@@ -23,9 +23,9 @@ int rnnrt_kernel_force(const char *name);
 int rnnrt_crc32(const void *data, size_t n, uint32_t *crc);
 /* Space-separated CPU features as far as the kernels care. */
 const char *rnnrt_cpu_features(void);
-/* Most flops a second, and most bytes a second read of buffers of these sizes (multiples of 256), by a table's vectors on
- * one core; takes some 20 ms each. RNNRT_EUNSUPPORTED: no such table here. */
-int32_t rnnrt_ceilings(const char *kernels, double *flops, int n, const int64_t *bytes, double *read);
+/* Most flops a second of floats, of int8 weights (0: without vectors), and most bytes a second read of buffers of these
+ * sizes (multiples of 256), by a table's vectors on one core; takes some 20 ms each. RNNRT_EUNSUPPORTED: no such table. */
+int32_t rnnrt_ceilings(const char *kernels, double *flops, double *int8, int n, const int64_t *bytes, double *read);
 /* BLAS (Fortran pointers of scipy's capsules); needed before the table "blas" is used. */
 void rnnrt_blas_install(void *sgemm, void *sgemv);
 int rnnrt_blas_installed(void);

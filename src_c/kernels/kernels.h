@@ -126,7 +126,8 @@ typedef struct rnnrt_kernels {
                         const float *scale, const float *shift, float *y, int64_t y_stride);
 
     /* What the vectors can do at most, for `bench`: return the flops done and the bytes read (n: a multiple of 64).
-       sink: RNNRT_CEILING_SINK floats, so that the work has an end. */
+       sink: RNNRT_CEILING_SINK floats, read and written, so that the work has an end. The part for int8 weights has
+       the former too where it has vectors for them. */
     int64_t (*ceiling_fma)(int64_t rounds, float *sink);
     int64_t (*ceiling_read)(const float *p, int64_t n, float *sink);
 

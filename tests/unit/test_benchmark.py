@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 
@@ -14,12 +15,13 @@ from runtime import model_of
 from rnnrt.benchmark import peers
 from rnnrt.benchmark.compare import compare
 from rnnrt.benchmark.peers import Peer
-from rnnrt.benchmark.plot import plot
+from rnnrt.benchmark.plot import check_target, plot
 from rnnrt.benchmark.profile import profile
 from rnnrt.benchmark.timing import in_turns, inputs
-from rnnrt.benchmark.work import SIZES, Ceilings, Work, total, works
+from rnnrt.benchmark.work import SIZES, Ceilings, Work, total, weights_nbytes, works
 from rnnrt.cli import main
 from rnnrt.cli.bench import _steps_of
+from rnnrt.convert.narrow import narrow
 from rnnrt.errors import BackendError
 from rnnrt.native import _native as native
 
@@ -74,8 +76,30 @@ def test_the_floor_is_arithmetic_or_reading():
 
 @pytest.mark.parametrize("kernels", [t["name"] for t in native.kernel_tables() if t["name"] != "blas"])
 def test_every_table_has_ceilings(kernels):
-    flops, read = native.ceilings(kernels, [SIZES[0]])
+    flops, int8, read = native.ceilings(kernels, [SIZES[0]])
     assert flops > 1e8 and len(read) == 1 and read[0] > 1e8
+    assert (int8 > 1e8) == kernels.startswith("avx")  # integers without vectors have no ceiling of their own
+
+
+def test_int8_has_a_ceiling_of_its_own():
+    """Its arithmetic is not measured by what floats can; where a table has no vectors for it, it is."""
+    roof = Ceilings(1e11, ROOF.read, 4e11)
+    assert roof.arithmetic(Work("", "", 3e11, 0, 2e11)) == 1.0 + 0.5
+    assert ROOF.arithmetic(Work("", "", 3e11, 0, 2e11)) == 3.0
+    b = Builder()
+    (h,) = b.add("lstm", "first", b.input("x", None, 8), units=16)
+    graph, weights = b.done(*b.add("dense", "head", h, units=3))
+    small = model_of(*narrow(graph, weights, "int8")[:2])
+    assert (
+        all(w.int8 == w.flops > 0 for w in works(small, 2, 5))
+        and total(works(model_of(graph, weights), 2, 5)).int8 == 0
+    )
+    assert weights_nbytes(small) < 0.5 * weights_nbytes(model_of(graph, weights)) == 2 * (24 * 64 + 64 + 16 * 3 + 3)
+
+
+def test_the_working_set_is_all_weights_but_one_row_of_a_table():
+    lstm, gru, head = 24 * 64 + 64, 28 * 36 + 72, 12 * 3 + 3
+    assert weights_nbytes(text_model()) == 4 * (8 + lstm + gru + head)
 
 
 @pytest.mark.parametrize(("kernels", "sizes"), [("nonsense", [SIZES[0]]), ("portable", [100]), ("portable", [0])])
@@ -209,6 +233,61 @@ def test_a_picture_that_cannot_be_written(tmp_path):
     for path in (tmp_path / "a.nonsense", tmp_path / "none" / "a.svg"):
         with pytest.raises(BackendError, match=path.name):
             plot(result, str(path))
+        with pytest.raises(BackendError, match=path.name):
+            check_target(str(path))
+    check_target(str(tmp_path / "a.svg"))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--steps", "0"], "--steps: expected 1 or more, got '0'"),
+        (["--steps", "-3"], "--steps"),
+        (["--batch", "1,x"], "--batch: expected 1 or more, got 'x'"),
+        (["--batch", ""], "--batch: expected 1 or more, got ''"),
+        (["--batch", "0"], "--batch: expected 1 or more, got '0'"),
+        (["--seconds", "nan"], "--seconds must be above 0"),
+        (["--plot", "a.nonsense"], "a.nonsense: a picture has one of the suffixes"),
+        (["--plot", "no/such/a.svg"], "no/such/a.svg: there is no such folder"),
+    ],
+)
+def test_options_are_checked_before_anything_is_measured(option, said, capsys, monkeypatch):
+    monkeypatch.setattr("rnnrt.cli.bench.load_model", lambda args: pytest.fail("it goes on"))
+    assert main(["bench", "models/sine_gru/model.rnnrt", *option]) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_batches_are_sorted_and_told_once(capsys):
+    argv = ["bench", "models/sine_gru/model.rnnrt", "--steps", "3", "--seconds", "0.001", "--json"]
+    assert main([*argv, "--batch", "8,1,8,2"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [r["batch"] for r in result["predict"]] == [1, 2, 8] and [p["batch"] for p in result["layers"]] == [1, 8]
+
+
+def test_a_narrow_range_has_numbers_at_its_axis(tmp_path):
+    rows = [{"batch": n, "p50": n * 1.1e-5, "p99": n * 1.2e-5, "steps_per_second": 1e5 + 2e4 * n} for n in (1, 2)]
+    rows = [{**r, "flops": 3e3, "int8_flops": 3e3, "bytes": 1e3} for r in rows]
+    result = {
+        "model": "m",
+        "isa": "i",
+        "device": "cpu",
+        "threads": 1,
+        "cpu": "c",
+        "steps": 3,
+        "step": {"refused": "no"},
+    }
+    result |= {"ceilings": {"flops": 1e11, "int8": 4e11, "read": [1e11] * len(SIZES)}, "predict": rows}
+    pytest.importorskip("matplotlib", reason="it draws")
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        plot(result, str(tmp_path / "a.svg"))
+    drawn = (tmp_path / "a.svg").read_text()
+    assert (
+        len(set(re.findall(r">(1[1-5]\dk)</text>", drawn))) >= 3
+        and len(set(re.findall(r">(1\d|2\d)</text>", drawn))) >= 3
+        and ">float<" in drawn
+    )
 
 
 def test_the_onnx_graph_means_the_same():

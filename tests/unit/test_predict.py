@@ -268,3 +268,16 @@ def test_large_weights_ask_for_large_pages():
     done = subprocess.run([sys.executable, "-c", PAGES, tests], env=env, capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
     assert sum(map(int, done.stdout.split())) == 4096
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_fewer_steps_than_a_window_name_the_layer(steps):
+    b = Builder()
+    window = {"channels": 3, "filters": 4, "kernel_size": [5], "strides": [2], "dilation_rate": [1], "padding": "valid"}
+    (c,) = b.add("conv", "window", b.input("x", None, 3), **window)
+    model = model_of(*b.done(*b.add("lstm", "after", c, units=2)))
+    assert model.predict(np.zeros((1, 5, 3), "float32")).shape == (1, 2)
+    with pytest.raises(
+        rnnrt.ShapeError, match="^window: (the input is too short: an output would have the length -|sizes do)"
+    ):
+        model.predict(np.zeros((1, steps, 3), "float32"))

@@ -11,4 +11,4 @@
 #include "../generic/int8.h"
 #include "../generic/table_struct.h"
 
-const rnnrt_kernels rnnrt_kernels_avx2_int8 = {RNNRT_PART("avx2", 1)};
+const rnnrt_kernels rnnrt_kernels_avx2_int8 = {RNNRT_PART("avx2", 1), .ceiling_fma = ceiling_int8};

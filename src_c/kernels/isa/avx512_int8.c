@@ -12,4 +12,4 @@
 #include "../generic/int8.h"
 #include "../generic/table_struct.h"
 
-const rnnrt_kernels rnnrt_kernels_avx512_int8 = {RNNRT_PART("avx512", 1)};
+const rnnrt_kernels rnnrt_kernels_avx512_int8 = {RNNRT_PART("avx512", 1), .ceiling_fma = ceiling_int8};
