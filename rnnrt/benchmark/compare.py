@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import RnnrtError
 from ..nested import leaves
 from .peers import Peer, open_peer
-from .timing import in_turns, inputs
+from .timing import in_turns, inputs, of_one_step
 
 __all__ = ["compare"]
 
@@ -53,9 +53,7 @@ def compare(
 def _our_step(model: Any, arrays: list[np.ndarray]) -> Callable[[], Any]:
     """As a service calls it: one step, a fresh output."""
     session = model.session()
-    infos = [i for i in model.plan.input_info if i.role == "data"]
-    flat = [x[:, 0] if i.timed else x for x, i in zip(arrays, infos)]
-    feed = flat[0] if len(flat) == 1 else flat
+    feed = of_one_step(model, arrays)
     return lambda: session.step(feed)
 
 

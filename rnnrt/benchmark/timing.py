@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LEAST_BLOCKS", "in_turns", "inputs", "timed"]
+__all__ = ["LEAST_BLOCKS", "in_turns", "inputs", "of_one_step", "timed"]
 
 BLOCK = 20e-6  # seconds: a block of calls is this long, so that reading the clock costs below 1 %
 LEAST_BLOCKS = 100  # a p99 needs a hundred blocks
@@ -37,6 +37,13 @@ def inputs(model: Any, batch: int, steps: int, seed: int = 1) -> list[np.ndarray
         else:
             out.append(rng.standard_normal(shape).astype(spec.dtype))
     return out
+
+
+def of_one_step(model: Any, arrays: list[np.ndarray]) -> Any:
+    """What ``step`` of one stream takes, of inputs of one step: those that move without their time axis."""
+    given = [(x, i) for x, i in zip(arrays, model.plan.input_info) if i.role == "data"]
+    flat = [x[:, 0] if i.timed else x for x, i in given]
+    return flat[0] if len(flat) == 1 else flat
 
 
 def _calls_a_block(call: Callable[[], Any], least: float) -> int:

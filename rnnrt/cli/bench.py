@@ -124,14 +124,13 @@ def bench_step(model: Any, seconds: float) -> dict[str, Any]:
     """One timestep of one stream, seconds; or ``refused``: why the model does not stream."""
     from rnnrt.errors import RnnrtError
 
-    from ..benchmark.timing import inputs, timed
+    from ..benchmark.timing import inputs, of_one_step, timed
 
     try:
         session = model.session(batch_size=1)
     except RnnrtError as e:
         return {"refused": str(e)}
-    x = [a[:, 0] for a, s in zip(inputs(model, 1, 1), model.inputs) if s.role == "data"]
-    feed = x[0] if len(x) == 1 else x
+    feed = of_one_step(model, inputs(model, 1, 1))
     return timed(lambda: session.step(feed), seconds)
 
 

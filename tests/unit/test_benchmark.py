@@ -17,10 +17,10 @@ from rnnrt.benchmark.compare import compare
 from rnnrt.benchmark.peers import Peer
 from rnnrt.benchmark.plot import check_target, plot
 from rnnrt.benchmark.profile import profile
-from rnnrt.benchmark.timing import in_turns, inputs
+from rnnrt.benchmark.timing import in_turns, inputs, of_one_step
 from rnnrt.benchmark.work import SIZES, Ceilings, Work, total, weights_nbytes, works
 from rnnrt.cli import main
-from rnnrt.cli.bench import _steps_of
+from rnnrt.cli.bench import _steps_of, bench_step
 from rnnrt.convert.narrow import narrow
 from rnnrt.errors import BackendError
 from rnnrt.native import _native as native
@@ -140,6 +140,16 @@ def test_features_are_no_steps():
     flat = model_of(*b.done(*b.add("dense", "dense", b.input("x", 5), units=3)))
     assert [a.shape for a in inputs(flat, 2, 9)] == [(2, 5)]
     assert (_steps_of(flat), _steps_of(text_model())) == (1, 100)
+
+
+def test_a_step_has_inputs_that_move_and_inputs_that_do_not():
+    """A stateful model has sessions beside inputs without a time axis."""
+    b = Builder("calls")
+    still, x = b.input("still", 6), b.input("x", None, 5)
+    (h,) = b.add("lstm", "lstm", x, units=4, stateful=True)
+    model = model_of(*b.done(*b.add("concatenate", "joined", still, h, axis=1)))
+    assert [a.shape for a in of_one_step(model, inputs(model, 1, 1))] == [(1, 6), (1, 5)]
+    assert bench_step(model, 0.0)["p50"] > 0
 
 
 def test_contenders_take_turns():
