@@ -13,20 +13,31 @@ __all__ = ["LEAST_BLOCKS", "in_turns", "inputs", "of_one_step", "timed"]
 
 BLOCK = 20e-6  # seconds: a block of calls is this long, so that reading the clock costs below 1 %
 LEAST_BLOCKS = 100  # a p99 needs a hundred blocks
+_LOOKED_UP = {"embedding": "input_dim", "category_encoding": "num_tokens"}
+_SAME_NUMBERS = (
+    "cast",
+    "expand_dims",
+    "flatten",
+    "fold_time",
+    "permute",
+    "repeat",
+    "reshape",
+    "slice",
+    "squeeze",
+    "transpose",
+)
 TURN = 2e-3  # seconds of one contender's turn
 
 
 def inputs(model: Any, batch: int, steps: int, seed: int = 1) -> list[np.ndarray]:
     """Arrays that the model takes: normal numbers; ids of its tables but for 0, which may stand for a masked step."""
     rng = np.random.default_rng(seed)
-    tables: dict[str, int] = {}
-    for node in model.graph.nodes:
-        if node.op == "embedding":
-            tables[node.inputs[0]] = min(node.attrs["input_dim"], tables.get(node.inputs[0], 1 << 30))
+    tables = _tables(model.graph)
+    lengths = {i.fixed_steps for i in model.plan.input_info if i.timed}
     out = []
     for spec, info, given in zip(model.inputs, model.plan.input_info, model.graph.inputs):
         shape = [batch, *spec.shape[1:]]
-        if info.timed:
+        if info.timed and not (steps > 1 and len(lengths) > 1 and info.fixed_steps):  # each its own, as the file says
             shape[1] = steps
         shape = [8 if d is None else d for d in shape]
         if given.tensor in tables:
@@ -37,6 +48,18 @@ def inputs(model: Any, batch: int, steps: int, seed: int = 1) -> list[np.ndarray
         else:
             out.append(rng.standard_normal(shape).astype(spec.dtype))
     return out
+
+
+def _tables(graph: Any) -> dict[str, int]:
+    """Rows of the smallest table that a tensor's numbers are looked up in, be it in another shape or dtype."""
+    tables: dict[str, int] = {}
+    for node in reversed(graph.nodes):
+        rows = node.attrs.get(_LOOKED_UP[node.op]) if node.op in _LOOKED_UP else None
+        if rows is None and node.op in _SAME_NUMBERS:
+            rows = min((tables[t] for t in node.outputs if t in tables), default=None)
+        if rows is not None:
+            tables[node.inputs[0]] = min(rows, tables.get(node.inputs[0], rows))
+    return tables
 
 
 def of_one_step(model: Any, arrays: list[np.ndarray]) -> Any:

@@ -9,9 +9,12 @@ import types
 
 import numpy as np
 import pytest
+from cases import BY_NAME
+from cases.golden import load
 from cases.graphs import Builder
 from runtime import model_of
 
+import rnnrt
 from rnnrt.benchmark import peers
 from rnnrt.benchmark.compare import compare
 from rnnrt.benchmark.peers import Peer
@@ -20,7 +23,7 @@ from rnnrt.benchmark.profile import profile
 from rnnrt.benchmark.timing import in_turns, inputs, of_one_step
 from rnnrt.benchmark.work import SIZES, Ceilings, Work, total, weights_nbytes, works
 from rnnrt.cli import main
-from rnnrt.cli.bench import _steps_of, bench_step
+from rnnrt.cli.bench import _steps_of, bench_predict, bench_step
 from rnnrt.convert.narrow import narrow
 from rnnrt.errors import BackendError
 from rnnrt.native import _native as native
@@ -128,6 +131,15 @@ def test_a_profiled_run_gives_the_same_numbers():
 def test_ids_are_drawn_from_their_table():
     (x,) = inputs(text_model(), 8, 200)
     assert x.dtype == np.int32 and x.shape == (8, 200) and 1 <= x.min() and 40 < x.max() < 50
+
+
+@pytest.mark.parametrize("name", ["wrappers/time_model", "statistics/count_several", "merging/dot_of_rank_4_cosine"])
+def test_inputs_are_what_real_models_take(name, tmp_path):
+    """Ids that are looked up in another shape, or counted; inputs of different lengths that the file gives."""
+    golden = load(BY_NAME[name], "keras2")
+    rnnrt.convert(golden.model, tmp_path / "m.rnnrt", architecture=golden.architecture)
+    model = rnnrt.load(tmp_path / "m.rnnrt")
+    assert bench_predict(model, 2, _steps_of(model), 0.0)["p50"] > 0
 
 
 def test_features_are_no_steps():
