@@ -35,7 +35,9 @@ static void TYPED(publish)(REAL *row, const REAL *z, int64_t n)
         row[i] = z[i];
 }
 
-/* z: a row of scratch, where the kernels may leave sums that are not whole yet. */
+/* Both stay out of line: the loop over steps is 5 % slower where they are a part of its function.
+ * z: a row of scratch, where the kernels may leave sums that are not whole yet. */
+__attribute__((cold, noinline))
 static void TYPED(make_row)(const TYPED(made) *made, const REAL *rows, int64_t r, REAL *z)
 {
     unsigned char seen = ROW_FRESH;
@@ -55,6 +57,7 @@ static void TYPED(make_row)(const TYPED(made) *made, const REAL *rows, int64_t r
 }
 
 /* Makes the rows of the table that x, numbers of rows of the embedding, reads for the first time. */
+__attribute__((noinline))
 static void TYPED(make_rows)(const TYPED(made) *made, const rnnrt_op *embedding, const rnnrt_view *x, REAL *z)
 {
     for (int64_t b = 0; b < x->batch; b++)
