@@ -260,10 +260,21 @@ class Model(native.Program):
         return SnapshotCodec(self.file.fingerprint, self.plan.state_info, self.plan.row_bytes)
 
     def _lengths(self, batch: int, steps: int | None) -> dict[str, int]:
-        """Symbol values for a batch and a number of steps (a fixed length, or 1, where None)."""
+        """Symbol values for a batch and a number of steps (a fixed length, or few, where None)."""
         fixed = [n for n in self.tables.fixed if n is not None]
-        length = steps if steps is not None else (fixed[0] if fixed else 1)
+        length = steps if steps is not None else (fixed[0] if fixed else self._few_steps())
         return {s: batch if s == "B" else length for s in self.tables.symbols}
+
+    def _few_steps(self) -> int:
+        """1, or where windows need more a power of 2 that is enough for them."""
+        length = 1
+        while length < 1 << 20:
+            try:
+                self.measure([1, *[length] * (len(self.tables.symbols) - 1)])
+                return length
+            except ShapeError:
+                length *= 2
+        return 1
 
     def memory(self, batch: int = 1, steps: int | None = None) -> dict[str, int]:
         """Bytes: ``weights`` as stored, ``workspace`` of a predict of that size, ``state`` of one stream; and on the

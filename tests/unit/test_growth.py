@@ -124,3 +124,13 @@ def test_a_length_that_the_file_gives_does_not_grow():
     model = model_of(*b.done(*b.add("dense", "dense", b.input("x", 5), units=3)))
     assert model.growth() is None
     assert "T steps" not in model.summary()
+
+
+@pytest.mark.parametrize(("kernel", "steps"), [(1, 1), (2, 2), (5, 8), (64, 64)])
+def test_a_summary_takes_as_many_steps_as_windows_need(kernel, steps):
+    b = Builder()
+    window = {"kernel_size": (kernel,), "strides": (1,), "dilation_rate": (1,), "padding": "valid"}
+    (c,) = b.add("conv", "conv", b.input("x", None, 2), **window, channels=2, filters=3)
+    model = model_of(*b.done(*b.add("lstm", "lstm", c, units=4)))
+    assert f"batch 1, {steps} steps" in model.summary()
+    assert model.memory() == model.memory(steps=steps)
