@@ -37,13 +37,22 @@ def meta(key, value):
     return edit(lambda top, meta, data: meta.__setitem__(key, value))
 
 
-def graph(fn):
-    def change(top, meta, data):
-        g = json.loads(meta["rnnrt.graph"])
-        fn(g)
-        meta["rnnrt.graph"] = json.dumps(g)
+def inside(key):
+    """Cases that change the JSON below a key of the metadata."""
 
-    return edit(change)
+    def case(fn):
+        def change(top, meta, data):
+            value = json.loads(meta[key])
+            fn(value)
+            meta[key] = json.dumps(value)
+
+        return edit(change)
+
+    return case
+
+
+graph, proof = inside("rnnrt.graph"), inside("rnnrt.proof")
+plan = inside("rnnrt.plan")  # under a seal that stays right
 
 
 def int8_kernel(quant):
@@ -55,26 +64,6 @@ def int8_kernel(quant):
         meta.update({"rnnrt.graph": json.dumps(g), "rnnrt.requires": '["int8"]'})
         if quant is not None:
             meta["rnnrt.quant"] = quant
-
-    return edit(change)
-
-
-def proof(fn):
-    def change(top, meta, data):
-        p = json.loads(meta["rnnrt.proof"])
-        fn(p)
-        meta["rnnrt.proof"] = json.dumps(p)
-
-    return edit(change)
-
-
-def plan(fn):
-    """A case that changes the plan under a seal that stays right."""
-
-    def change(top, meta, data):
-        p = json.loads(meta["rnnrt.plan"])
-        fn(p)
-        meta["rnnrt.plan"] = json.dumps(p)
 
     return edit(change)
 
