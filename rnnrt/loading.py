@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError
@@ -27,16 +28,9 @@ class _Converted(ModelFile):
     face: Any = None
 
 
-class _Nothing:
-    """A context that gives nothing."""
-
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
-
-
 def _given(custom_objects: dict[str, Any] | None) -> Any:
     if custom_objects is None:
-        return _Nothing()
+        return nullcontext()
     from .custom import given
 
     return given(custom_objects)
