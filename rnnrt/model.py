@@ -13,7 +13,7 @@ from .errors import BackendError, ShapeError, StateError
 from .format.reader import ModelFile
 from .native import _native as native
 from .records import Record
-from .tables import Tables, arrays_of
+from .tables import arrays_of
 
 if TYPE_CHECKING:
     from .growth import Growth
@@ -41,13 +41,6 @@ def check_threads(threads: Any) -> None:
     """BackendError where a call cannot have so many."""
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
         raise BackendError(f"threads: expected an integer from 1 to {MOST_THREADS}, got {threads!r}")
-
-
-def plan_of(file: ModelFile) -> Plan:
-    """The plan of a file's graph."""
-    from .planner.lower import lower
-
-    return lower(file.graph, dict(file.weights), native.op_kinds())
 
 
 class Model(native.Program):
@@ -86,10 +79,11 @@ class Model(native.Program):
         on_cpu = where.kind == "cpu"
         if threads > 1 and not on_cpu:
             raise BackendError(f"threads={threads} on {where}: only calls on the CPU take threads; leave them out")
-        tables = self._kept(file.tables) if file.tables is not None else self._planned(hosts)
+        tables = file.tables if file.tables is not None else self._planned(hosts)
         super().__init__(
             where.backend,
             tables,
+            arrays_of(tables.sources, file.weights),
             (kernels or kernels_wanted()) if on_cpu else "",
             where.index,
             MATH.index(math),
@@ -98,15 +92,10 @@ class Model(native.Program):
         self.threads = threads
         self.device = str(where)
         self.math = "fp32" if on_cpu else math
-        tables.weight_arrays.clear()  # packed by now
-
-    def _kept(self, tables: Tables) -> Tables:
-        """Tables that the file keeps, with its weights."""
-        return Tables(**{**vars(tables), "weight_arrays": arrays_of(tables.sources, self.file.weights)})
 
     def _planned(self, hosts: dict[int, Any] | None) -> Plan:
         """The plan of a file that keeps none; hosts: what runs the ops of the user's own classes, made where None."""
-        plan = self.__dict__["plan"] = plan_of(self.file)
+        plan = self.plan
         if hosts is not None:
             plan.hosts.update(hosts)
         elif plan.host_nodes:
@@ -127,8 +116,9 @@ class Model(native.Program):
 
         Raises FormatError where these are not the tables of the file's graph.
         """
-        plan = plan_of(self.file)
-        plan.weight_arrays.clear()
+        from .planner.lower import lower
+
+        plan = lower(self.graph, dict(self.file.weights), native.op_kinds())
         self.file.check_tables(plan)
         return plan
 

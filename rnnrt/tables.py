@@ -49,8 +49,7 @@ def arrays_of(sources: list[tuple[str, bool]], weights: Mapping[str, np.ndarray]
 class Tables(Record, frozen=False):
     """A plan in the layout of ``src_c/include/rnnrt_backend.h``, int64 (rows, columns), and what calls need to know.
 
-    weight_arrays: the weights as ``weights`` lists them, until they are packed. sources: of each its name in the file,
-    and whether it stays as it is stored (16-bit weights are widened otherwise).
+    sources: of each weight its name in the file, and whether it stays as it is stored (see :func:`arrays_of`).
     shown: for each output the tensor whose shape callers see: the one that is written, or an alias of it.
     fixed: for each input the length of time that the file wrote, which binds ``predict``; None where it is free.
     starts: for each input whether states start from it. steps: for each output whether a session's step leaves out its
@@ -65,7 +64,6 @@ class Tables(Record, frozen=False):
     refs: np.ndarray
     reals: np.ndarray
     weights: np.ndarray
-    weight_arrays: list[np.ndarray]
     sources: list[tuple[str, bool]]
     states: np.ndarray
     row_bytes: int

@@ -122,7 +122,7 @@ def plan_from_file(
     fields: dict[str, Any] = {name: found[name] for name in (*_FIELDS, *_STRUCTURES)}
     fields["sources"] = [(name, as_stored) for name, as_stored in found["sources"]]
     integers = _integers(arrays, found["rows"])
-    return Tables(reals=reals, weight_arrays=[], session=metadata["rnnrt.session"], **integers, **fields)
+    return Tables(reals=reals, session=metadata["rnnrt.session"], **integers, **fields)
 
 
 def same_tables(a: Tables, b: Tables) -> bool:

@@ -64,7 +64,14 @@ class Program:
     tables: Any
     kernels: str
     def __init__(
-        self, backend: Backend, tables: Any, kernels: str = "", device: int = 0, math: int = 0, threads: int = 1
+        self,
+        backend: Backend,
+        tables: Any,
+        weights: list[Any],
+        kernels: str = "",
+        device: int = 0,
+        math: int = 0,
+        threads: int = 1,
     ) -> None: ...
     def device_memory(self) -> dict[str, int]: ...
     place: int

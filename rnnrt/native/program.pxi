@@ -17,7 +17,8 @@ cdef class SessionCore
 cdef class Program:
     """A plan compiled for a backend: packed weights and all. Immutable, shared by any number of threads.
 
-    tables is a ``rnnrt.tables.Tables``; nothing that it says is trusted. FormatError where it makes no sense.
+    tables is a ``rnnrt.tables.Tables``; nothing that it says is trusted. FormatError where it makes no sense. weights:
+    what ``rnnrt.tables.arrays_of`` gives for it, read here and not kept.
     """
 
     cdef const rnnrt_backend *api
@@ -41,7 +42,7 @@ cdef class Program:
         self.api = NULL
         self.model = NULL
 
-    def __init__(self, Backend backend, tables, kernels="", int device=0, int math=0, int threads=1):
+    def __init__(self, Backend backend, tables, list weights, kernels="", int device=0, int math=0, int threads=1):
         cdef rnnrt_plan p
         cdef rnnrt_model_options opt
         cdef rnnrt_error err
@@ -80,13 +81,13 @@ cdef class Program:
         p.n_reals = a.shape[0]
         p.row_bytes = tables.row_bytes
         p.streams = tables.streams and tables.bounded
-        if p.n_weights != len(tables.weight_arrays):
+        if p.n_weights != len(weights):
             raise FormatError("the plan's weights do not fit its table")
         data = <const void **>malloc(sizeof(void *) * (p.n_weights + 1))
         if data == NULL:
             raise MemoryError()
         for i in range(p.n_weights):
-            a = tables.weight_arrays[i]
+            a = weights[i]
             if not _holds(a, &p.weights[i]):
                 free(data)
                 raise FormatError(f"the plan's weight {i} does not fit its table")
@@ -113,10 +114,10 @@ cdef class Program:
     cdef int _learn_calls(self, const rnnrt_plan *p) except -1:
         """What calls take and give; the core has checked the plan."""
         cdef object tables = self.tables
-        cdef cnp.ndarray shown = tables.shown
+        cdef list keep = []
         cdef int i
         cdef int64_t n = 0
-        cdef const int64_t *rows = <const int64_t *>_table(tables, "shown", [], &n)
+        cdef const int64_t *rows = <const int64_t *>_table(tables, "shown", keep, &n)
         if not n == len(tables.steps) == self.n_out or not (
                 len(tables.fixed) == len(tables.starts) == len(tables.input_names) == self.n_in):
             raise FormatError("the plan's inputs and outputs do not fit its tables")

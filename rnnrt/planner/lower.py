@@ -20,7 +20,7 @@ from ..ir.ops.spec import check_attrs
 from ..ir.ops.table import HOST_OPS, MASK_OPS
 from ..ir.passes.folded import folded_tensors
 from ..ir.passes.streamability import Streamability, analyse, timed_tensors
-from ..tables import WIDENED, WIDTHS, arrays_of
+from ..tables import WIDENED, WIDTHS
 from .encoders import ENCODERS
 from .plan import DTYPES, DimTable, InputInfo, OutputInfo, Plan, StateInfo
 from .regions import ALIAS_OPS, Schedule, schedule
@@ -384,7 +384,6 @@ def lower(graph: Graph, weights: dict[str, np.ndarray], kinds: dict[str, int]) -
         refs=_table(low.refs, "refs"),
         reals=np.array(low.reals, dtype=np.float64),
         weights=_table(low.weight_rows, "weights"),
-        weight_arrays=arrays_of(low.sources, weights),
         sources=low.sources,
         states=_table(low.states.rows, "states"),
         row_bytes=low.states.end,

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 from cases.graphs import Builder
 
 from rnnrt.convert.narrow import narrow
 from rnnrt.ir.activations import Activation
+from rnnrt.ir.graph import Graph
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
+from rnnrt.planner.plan import Plan
+from rnnrt.tables import arrays_of
 
-__all__ = ["attention", "convolutions", "double_convolutions", "float16", "int8", "statistics"]
+__all__ = ["attention", "convolutions", "double_convolutions", "float16", "int8", "lowered", "statistics"]
+
+
+def lowered(graph: Graph, weights: dict[str, np.ndarray]) -> tuple[Plan, list[np.ndarray]]:
+    """A plan, and its weights as a program takes them."""
+    plan = lower(graph, weights, native.op_kinds())
+    return plan, arrays_of(plan.sources, weights)
 
 
 def _table(b: Builder, width: int, dtype: str = "float32") -> str:
@@ -48,7 +58,7 @@ def convolutions(dtype: str = "float32"):
     (image,) = b.add("reshape", "image", g, target_shape=(3, 6, 1))
     (two,) = b.add("conv", "two", image, **_window((2, 3), s=2), channels=1, filters=3)
     (most,) = b.add("global_pool", "most", two, keepdims=True)
-    return lower(*b.done(y, h, most, p), native.op_kinds())
+    return lowered(*b.done(y, h, most, p))
 
 
 def double_convolutions():
@@ -72,7 +82,7 @@ def statistics(dtype: str = "float32"):
     (s,) = b.add("prelu", "slope", r, shared_axes=(1, 3))
     (flat,) = b.add("reshape", "flat", s, target_shape=(-1, 6))
     (codes,) = b.add("category_encoding", "codes", "ids", num_tokens=5, mode="count", strict=True)
-    return lower(*b.done(flat, codes), native.op_kinds())
+    return lowered(*b.done(flat, codes))
 
 
 def attention(dtype: str = "float32"):
@@ -107,7 +117,7 @@ def attention(dtype: str = "float32"):
     )
     (split,) = b.add("reshape", "split", heads, target_shape=(-1, 2, 3))
     (out,) = b.add("einsum_dense", "out", split, contracted=2, new_axes=(5,), bias_axes=1)
-    return lower(*b.done(out, scores), native.op_kinds())
+    return lowered(*b.done(out, scores))
 
 
 def _narrow(asked: str):
@@ -119,7 +129,7 @@ def _narrow(asked: str):
     (y,) = b.add("simple_rnn", "rnn", y, units=3, activation=Activation("softmax"))
     (y,) = b.add("dense", "dense", y, units=4, activation=Activation("glu"))
     graph, weights, _ = narrow(*b.done(y, e), asked)
-    return lower(graph, weights, native.op_kinds())
+    return lowered(graph, weights)
 
 
 def float16():

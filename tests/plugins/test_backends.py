@@ -11,6 +11,7 @@ from cases.graphs import Builder
 from rnnrt.errors import BackendError
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
+from rnnrt.tables import arrays_of
 
 
 def _plan(op: str = "lstm"):
@@ -18,11 +19,13 @@ def _plan(op: str = "lstm"):
     x = b.input("x", None, 3)
     (y,) = b.add(op, "cell", x, units=2)
     (z,) = b.add("dense", "dense", y, units=2)
-    return lower(*b.done(z), native.op_kinds())
+    graph, weights = b.done(z)
+    plan = lower(graph, weights, native.op_kinds())
+    return plan, arrays_of(plan.sources, weights)
 
 
 def _program(backend, plan):
-    return native.Program(backend, plan)
+    return native.Program(backend, *plan)
 
 
 def test_a_plugin_runs_whole_programs(dummy):

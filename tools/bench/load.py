@@ -27,6 +27,7 @@ from rnnrt.format.writer import write
 from rnnrt.loading import planned
 from rnnrt.native import _native as native
 from rnnrt.planner.lower import lower
+from rnnrt.tables import arrays_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
@@ -51,6 +52,7 @@ def once(way: str, path: Path) -> float:
     if way == "pack":
         file = read(path, native.crc32)
         plan = lower(file.graph, dict(file.weights), native.op_kinds())
+        arrays = arrays_of(plan.sources, file.weights)
         program, cpu, kernels = native.Program.__new__(native.Program), open_device("cpu").backend, kernels_wanted()
     begin = perf_counter()
     if way == "read":
@@ -62,7 +64,7 @@ def once(way: str, path: Path) -> float:
     elif way == "load":
         kept = rnnrt.load(path)
     else:
-        kept = program.__init__(cpu, plan, kernels)  # type: ignore[misc]
+        kept = program.__init__(cpu, plan, arrays, kernels)  # type: ignore[misc]
     seconds = perf_counter() - begin
     del kept
     return seconds

@@ -34,6 +34,7 @@ from rnnrt.format.reader import read  # noqa: E402
 from rnnrt.ir.graph import Graph  # noqa: E402
 from rnnrt.native import _native as native  # noqa: E402
 from rnnrt.planner.lower import lower  # noqa: E402
+from rnnrt.tables import arrays_of  # noqa: E402
 
 TABLES = ("dims", "tensors", "ops", "refs", "reals", "weights", "data", "states", "row_bytes", "regions")
 TABLES += ("inputs", "outputs")
@@ -82,7 +83,8 @@ class FromC:
         for name, a in zip((n for n in TABLES if n not in ("row_bytes", "data")), keep):
             setattr(c, name, a.ctypes.data)
             setattr(c, "n_" + name, len(a))
-        pointers = (ctypes.c_void_p * (len(p.weight_arrays) + 1))(*[a.ctypes.data for a in p.weight_arrays])
+        arrays = arrays_of(p.sources, weights)
+        pointers = (ctypes.c_void_p * (len(arrays) + 1))(*[a.ctypes.data for a in arrays])
         c.data = ctypes.addressof(pointers)
         self.model = lib.calls_model(ctypes.addressof(c), native.default_kernels().encode())
         if not self.model:
